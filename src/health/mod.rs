@@ -1,0 +1,3 @@
+//! Probing: the schedule, HTTP and TCP probes, resolving targets.
+
+pub mod message;

@@ -1,0 +1,137 @@
+//! Observations: what one probe saw.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::time::Time;
+
+/// Which candidate: a steered name and the candidate's id under it. Written `NAME/CANDIDATE`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CandidateKey {
+    /// The steered name: presentation format, lower case, absolute (`www.shop.example.`).
+    pub name: Arc<str>,
+    /// The candidate's id, the provider's where the record gives none (`bunny`).
+    pub candidate: Arc<str>,
+}
+
+impl fmt::Display for CandidateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.name, self.candidate)
+    }
+}
+
+/// An address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    /// The family that an address belongs to.
+    pub fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+}
+
+/// Why a probe was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cause {
+    /// The candidate's own pace, `every`.
+    Paced,
+    /// A failure was seen and is looked at again.
+    Reprobe,
+    /// A sibling that serves has failed: could the name move here?
+    Sibling,
+}
+
+/// How far a probe came before it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// The target does not resolve: SERVFAIL, NXDOMAIN, nothing.
+    Resolve,
+    /// No TCP connection.
+    Connect,
+    /// No TLS session, or a certificate that is not good for the name.
+    Tls,
+    /// The time limit ran out.
+    Timeout,
+    /// A status code that `expect` does not hold, or no HTTP answer at all.
+    Status,
+    /// A body without its marker, with a forbidden one, or broken off.
+    Body,
+    /// Right, but slower than `slow`.
+    Slow,
+}
+
+/// What is wrong with a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CertificateFault {
+    Expired,
+    NotYetValid,
+    WrongName,
+    UnknownIssuer,
+    WrongPurpose,
+    Revoked,
+    Other,
+}
+
+/// Why a probe failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    pub stage: Stage,
+    /// The HTTP status code, where one was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateFault>,
+    /// One line for people: `status 500`, `certificate expired on 2020-02-01`.
+    pub reason: String,
+}
+
+impl Fault {
+    /// Whether two faults look alike from outside: the same stage and the same class of status (`5xx`).
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.stage == other.stage && self.status.map(|s| s / 100) == other.status.map(|s| s / 100)
+    }
+}
+
+/// How a probe ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "outcome")]
+pub enum Outcome {
+    /// All was as the probe rule asks; from the first SYN to the last byte that was needed.
+    Pass {
+        latency: Duration,
+    },
+    Fail(Fault),
+}
+
+/// What one probe saw, from one vantage, at one time, and how long that holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observation {
+    pub candidate: CandidateKey,
+    /// The place that the probe was sent from.
+    pub vantage: Arc<str>,
+    pub cause: Cause,
+    /// The address that was probed; none where the target did not resolve.
+    pub address: Option<IpAddr>,
+    pub began: Time,
+    pub ended: Time,
+    /// After this span from `ended` it says nothing any more.
+    pub holds: Duration,
+    pub outcome: Outcome,
+}

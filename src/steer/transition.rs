@@ -1,0 +1,122 @@
+//! Verdicts and transitions: what is believed, and the record of its changes.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::observation::{CandidateKey, Fault};
+use super::time::Time;
+
+/// What is believed of a candidate after many observations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    Up,
+    Impaired,
+    Down,
+    #[default]
+    Unknown,
+}
+
+impl Verdict {
+    pub const ALL: [Self; 4] = [Self::Up, Self::Impaired, Self::Down, Self::Unknown];
+
+    /// The word for it: `up`, `impaired`, `down`, `unknown`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Impaired => "impaired",
+            Self::Down => "down",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One change that is stored, logged and published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transition {
+    pub at: Time,
+    #[serde(flatten)]
+    pub change: Change,
+    /// One line for people: `3 failures in a row, last: status 500`.
+    pub why: String,
+}
+
+/// What changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Change {
+    /// A candidate's verdict, or whether it is recovering.
+    Verdict {
+        subject: CandidateKey,
+        from: Standing,
+        to: Standing,
+        /// What the last failing probe saw.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fault: Option<Fault>,
+    },
+    /// What a name answers.
+    Decision {
+        /// The steered name.
+        subject: String,
+        /// `bunny 70%, gcore 30%`, or `static`.
+        from: String,
+        to: String,
+    },
+    /// An override was placed, released, or ended by itself.
+    Override { id: u64, subject: String, from: OverrideState, to: OverrideState },
+}
+
+/// A verdict with its shade: `down` and `recovering` are told apart, though both are the verdict down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    Up,
+    Impaired,
+    Down,
+    /// Was down, passes again, its clean window is not over.
+    Recovering,
+    #[default]
+    Unknown,
+}
+
+impl Standing {
+    pub fn verdict(self) -> Verdict {
+        match self {
+            Self::Up => Verdict::Up,
+            Self::Impaired => Verdict::Impaired,
+            Self::Down | Self::Recovering => Verdict::Down,
+            Self::Unknown => Verdict::Unknown,
+        }
+    }
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Recovering => "recovering",
+            other => other.verdict().as_str(),
+        }
+    }
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Where an override is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OverrideState {
+    Absent,
+    InForce,
+    Released,
+    Expired,
+}

@@ -1,0 +1,3 @@
+//! sled: what is kept over a restart.
+
+pub mod kept;
