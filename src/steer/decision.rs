@@ -36,6 +36,6 @@ pub struct CandidateReason {
     pub share: f64,
     /// A family that address answers leave out, since it alone is down.
     pub left_out: Option<Family>,
-    /// One line: `up, first level (eu)`, `down since 08:47:12: status 500`, `drained by anna: ...`.
+    /// One line: `up, level 1 (eu)`, `down since 08:47:12 (status 500), level 1 (eu)`, `drained by anna: ...`.
     pub reason: String,
 }

@@ -1,13 +1,479 @@
 //! One candidate's judgement: observations in, a standing out.
+//!
+//! A candidate is judged in each address family that it is probed in, by itself (`track`), and this table makes one
+//! standing of two. It is the test's table too. The order of the two does not matter; `leaves out` is the family that
+//! address answers do without. `alone` marks what is impaired in one family alone, which answers like up.
+//!
+//! | one | other | candidate | leaves out |
+//! | --- | --- | --- | --- |
+//! | up | up | up | |
+//! | up | impaired | impaired | |
+//! | up | down | impaired alone | other |
+//! | up | recovering | impaired alone | other |
+//! | up | unknown | up | |
+//! | impaired | impaired | impaired | |
+//! | impaired | down | impaired | other |
+//! | impaired | recovering | impaired | other |
+//! | impaired | unknown | impaired | |
+//! | down | down | down | |
+//! | down | recovering | recovering | one |
+//! | down | unknown | down | |
+//! | recovering | recovering | recovering | |
+//! | recovering | unknown | recovering | |
+//! | unknown | unknown | unknown | |
+//!
+//! A family is tracked once an observation with an address of it has come, and no longer when none came for three
+//! rounds while the other was seen. An observation without an address (the target does not resolve) counts for every
+//! tracked family; where none is tracked yet it is kept on a track without a family, which the first family takes over.
+
+use std::hash::{Hash, Hasher};
+use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher13;
 
+use super::observation::{Family, Fault, Observation, Outcome};
+use super::policy::Candidate;
 use super::time::Time;
+use super::track::Track;
+pub use super::track::TrackMemory;
+pub(super) use super::track::silence as silence_of;
 use super::transition::Standing;
 
 /// What a restart needs to know of a candidate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct CandidateMemory {
     pub standing: Standing,
     pub since: Time,
+    /// One for each tracked family.
+    pub tracks: Vec<TrackMemory>,
+    /// Of the target and the probe rule that it was judged by; with others it starts anew.
+    pub fingerprint: u64,
+}
+
+/// A candidate as it stands now: what views and explanations show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CandidateState {
+    pub standing: Standing,
+    pub since: Time,
+    /// The most of all tracked families.
+    pub failures_in_row: u32,
+    /// Of the last paced probes: how many failed, of how many, over all tracked families.
+    pub recent: (u32, u32),
+    /// When a probe passed last.
+    pub last_pass: Option<Time>,
+    pub last_latency: Option<Duration>,
+    pub last_fault: Option<SeenFault>,
+    /// When its clean window ends, while it recovers; the later one of two.
+    pub clean_until: Option<Time>,
+    /// Each tracked family with its own standing.
+    pub families: Vec<(Family, Standing)>,
+    /// The family that address answers leave out.
+    pub left_out: Option<Family>,
+    memory: CandidateMemory,
+}
+
+impl CandidateState {
+    /// What a restart needs to know.
+    pub fn memory(&self) -> CandidateMemory {
+        self.memory.clone()
+    }
+}
+
+/// A failure that was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenFault {
+    pub at: Time,
+    pub address: Option<IpAddr>,
+    pub fault: Fault,
+}
+
+/// The standing of a candidate over its families.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Summary {
+    pub(super) standing: Standing,
+    /// Impaired in one address family alone.
+    pub(super) alone: bool,
+    pub(super) left_out: Option<Family>,
+    /// The last probe of a family that is not down has failed.
+    pub(super) failing: bool,
+}
+
+/// One candidate under judgement.
+#[derive(Clone, Debug)]
+pub(super) struct Judge {
+    tracks: Vec<Track>,
+    fingerprint: u64,
+    pub(super) summary: Summary,
+    pub(super) since: Time,
+    /// Probes that began before were about another target, or another rule.
+    created: Time,
+    /// The standing before this one.
+    previous: Standing,
+    /// A probe has been seen since the start.
+    pub(super) observed: bool,
+    /// When the passing probe that began last began; when the last one ended, and its latency.
+    last_pass: Option<(Time, Time, Duration)>,
+    pub(super) last_fault: Option<SeenFault>,
+    /// The fault that the present standing came from.
+    pub(super) fault_of_standing: Option<Fault>,
+    /// The re-probe that was asked for last.
+    asked: Option<Time>,
+    /// Taken up or begun anew, and not as it is stored.
+    pub(super) unsaved: bool,
+    /// The standing that it had by another rule or at another target, until that is told.
+    pub(super) lost: Option<Standing>,
+}
+
+/// What one observation, or time, did to a candidate.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    pub(super) change: Option<StandingChange>,
+    pub(super) reprobe: Option<Time>,
+    /// The first failure of a run, in any family.
+    pub(super) first_failure: bool,
+    /// It was down in all families and passed.
+    pub(super) revived: bool,
+    pub(super) remember: bool,
+    /// What the name decides by has changed.
+    pub(super) matters: bool,
+}
+
+/// A candidate's standing changed.
+#[derive(Debug)]
+pub(super) struct StandingChange {
+    pub(super) from: Standing,
+    pub(super) to: Standing,
+    pub(super) why: String,
+    pub(super) fault: Option<Fault>,
+}
+
+impl Judge {
+    pub(super) fn new(candidate: &Candidate, now: Time) -> Self {
+        Self {
+            tracks: Vec::new(),
+            fingerprint: fingerprint(candidate),
+            summary: Summary::default(),
+            since: now,
+            created: now,
+            previous: Standing::Unknown,
+            observed: false,
+            last_pass: None,
+            last_fault: None,
+            fault_of_standing: None,
+            asked: None,
+            unsaved: false,
+            lost: None,
+        }
+    }
+
+    /// In the place of one with this standing that was judged by another rule or at another target.
+    pub(super) fn anew(before: Standing, candidate: &Candidate, now: Time) -> Self {
+        let lost = (before != Standing::Unknown).then_some(before);
+        Self { unsaved: true, lost, ..Self::new(candidate, now) }
+    }
+
+    /// Taken up after a restart; anew where it was judged by another rule or at another target.
+    pub(super) fn restored(memory: &CandidateMemory, candidate: &Candidate, now: Time) -> Self {
+        let mut judge = Self::new(candidate, now);
+        if memory.fingerprint != judge.fingerprint {
+            return Self::anew(memory.standing, candidate, now);
+        }
+        if !memory.tracks.is_empty() {
+            judge.tracks = memory.tracks.iter().take(2).map(|&track| Track::restored(track, candidate, now)).collect();
+            judge.since = memory.since.min(now);
+            judge.summary = judge.summarise();
+        }
+        judge.unsaved = judge.memory() != *memory;
+        judge
+    }
+
+    pub(super) fn memory(&self) -> CandidateMemory {
+        CandidateMemory {
+            standing: self.summary.standing,
+            since: self.since,
+            tracks: self.tracks.iter().map(|track| track.memory).collect(),
+            fingerprint: self.fingerprint,
+        }
+    }
+
+    pub(super) fn state(&self) -> CandidateState {
+        let recent = self.tracks.iter().map(|track| track.recent.counts()).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+        CandidateState {
+            standing: self.summary.standing,
+            since: self.since,
+            failures_in_row: self.tracks.iter().map(|track| track.in_row).max().unwrap_or(0),
+            recent,
+            last_pass: self.last_pass.map(|(_, ended, _)| ended),
+            last_latency: self.last_pass.map(|(_, _, latency)| latency),
+            last_fault: self.last_fault.clone(),
+            clean_until: self.clean_until(),
+            families: self.tracks.iter().filter_map(|t| Some((t.memory.family?, t.standing()))).collect(),
+            left_out: self.summary.left_out,
+            memory: self.memory(),
+        }
+    }
+
+    pub(super) fn clean_until(&self) -> Option<Time> {
+        self.tracks.iter().filter_map(|track| track.memory.clean_until).max()
+    }
+
+    /// Whether it has passed in a probe that began at `since` or later.
+    pub(super) fn has_passed_since(&self, since: Time) -> bool {
+        self.last_pass.is_some_and(|(began, _, _)| began >= since)
+    }
+
+    /// When the first failing probe of its last run of failures began.
+    pub(super) fn run_began(&self) -> Option<Time> {
+        self.tracks.iter().filter_map(|track| track.run_began).max()
+    }
+
+    /// Whether it was up or impaired at `time`, as far as is remembered.
+    pub(super) fn was_ready_at(&self, time: Time) -> bool {
+        let standing = if self.since > time { self.previous } else { self.summary.standing };
+        matches!(standing, Standing::Up | Standing::Impaired)
+    }
+
+    /// Its last fault, if it has failed since and its last probe was not a pass.
+    pub(super) fn failing_since(&self, since: Time) -> Option<&Fault> {
+        let seen = self.last_fault.as_ref()?;
+        let passed_later = self.last_pass.is_some_and(|(_, ended, _)| ended > seen.at);
+        (seen.at >= since && !passed_later).then_some(&seen.fault)
+    }
+
+    /// Its fall looked like the origin's fault. Tells whether that is new.
+    pub(super) fn absolve(&mut self, until: Time) -> bool {
+        let mut changed = false;
+        for track in &mut self.tracks {
+            let before = track.memory;
+            track.absolve(until);
+            changed |= before != track.memory;
+        }
+        changed
+    }
+
+    pub(super) fn is_absolved(&self) -> bool {
+        self.tracks.iter().any(|track| track.memory.absolved_until.is_some())
+    }
+
+    pub(super) fn observe(&mut self, seen: &Observation, candidate: &Candidate, now: Time) -> Verdict {
+        if seen.began < self.created {
+            return Verdict::default();
+        }
+        let first = !std::mem::replace(&mut self.observed, true);
+        self.note(seen);
+        let mut verdict = Verdict { matters: first, ..Verdict::default() };
+        let family = seen.address.map(Family::of);
+        verdict.remember |= self.prepare(family, candidate, now);
+        let was_down = self.summary.standing == Standing::Down;
+        let mut whys = Vec::new();
+        for track in &mut self.tracks {
+            if family.is_some() && track.memory.family != family {
+                continue;
+            }
+            let before = track.memory;
+            let step = track.observe(seen, candidate, now);
+            verdict.remember |= before != track.memory;
+            verdict.first_failure |= step.first_failure;
+            if let Some(pause) = step.reprobe {
+                let at = now.after(pause);
+                verdict.reprobe = Some(verdict.reprobe.map_or(at, |other: Time| other.min(at)));
+            }
+            whys.extend(step.why.map(|why| (track.memory.family, why)));
+        }
+        verdict.revived = was_down && matches!(seen.outcome, Outcome::Pass { .. });
+        // A re-probe that has not begun yet sees what this failure saw.
+        if self.asked.is_some_and(|asked| asked > now) {
+            verdict.reprobe = None;
+        }
+        self.asked = verdict.reprobe.or(self.asked);
+        self.settle(&whys, now, &mut verdict);
+        verdict
+    }
+
+    /// Time has come to `now`.
+    pub(super) fn tick(&mut self, candidate: &Candidate, now: Time) -> Verdict {
+        let mut whys = Vec::new();
+        for track in &mut self.tracks {
+            whys.extend(track.tick(candidate, now).map(|why| (track.memory.family, why)));
+        }
+        let mut verdict = Verdict { remember: !whys.is_empty(), ..Verdict::default() };
+        self.settle(&whys, now, &mut verdict);
+        verdict
+    }
+
+    /// When `tick` has something to do.
+    pub(super) fn due(&self, now: Time) -> Option<Time> {
+        self.tracks.iter().filter_map(|track| track.due(now)).min()
+    }
+
+    fn note(&mut self, seen: &Observation) {
+        match &seen.outcome {
+            Outcome::Pass { latency } => {
+                // A slow pass that began earlier does not make an older one of it.
+                let began = self.last_pass.map_or(seen.began, |(began, ..)| began.max(seen.began));
+                self.last_pass = Some((began, seen.ended, *latency));
+            }
+            Outcome::Fail(fault) => {
+                self.last_fault = Some(SeenFault { at: seen.ended, address: seen.address, fault: fault.clone() });
+            }
+        }
+    }
+
+    /// Sees to it that the family is tracked, and that one not seen for long is not. Tells whether that changed anything.
+    fn prepare(&mut self, family: Option<Family>, candidate: &Candidate, now: Time) -> bool {
+        let Some(family) = family else {
+            if self.tracks.is_empty() {
+                self.tracks.push(Track::new(None, now));
+                return true;
+            }
+            return false;
+        };
+        let tracked = self.tracks.len();
+        let quiet = silence_of(candidate);
+        self.tracks
+            .retain(|track| track.memory.family.is_none_or(|other| other == family) || now.since(track.seen) <= quiet);
+        let dropped = self.tracks.len() < tracked;
+        if self.tracks.iter().any(|track| track.memory.family == Some(family)) {
+            return dropped;
+        }
+        if let Some(track) = self.tracks.iter_mut().find(|track| track.memory.family.is_none()) {
+            track.memory.family = Some(family);
+            return true;
+        }
+        let track = match self.tracks.first() {
+            Some(other) if matches!(other.standing(), Standing::Down | Standing::Recovering) => {
+                other.for_sibling_family(family, now)
+            }
+            _ => Track::new(Some(family), now),
+        };
+        self.tracks.push(track);
+        self.tracks.sort_by_key(|track| track.memory.family);
+        true
+    }
+
+    /// Makes one standing of the tracks, and notes what changed.
+    fn settle(&mut self, whys: &[(Option<Family>, String)], now: Time, verdict: &mut Verdict) {
+        let before = self.summary;
+        let after = self.summarise();
+        self.summary = after;
+        verdict.matters |= before != after;
+        if before.standing == after.standing {
+            return;
+        }
+        self.since = now;
+        self.previous = before.standing;
+        verdict.remember = true;
+        self.fault_of_standing = match after.standing {
+            Standing::Up | Standing::Unknown => None,
+            Standing::Impaired | Standing::Down | Standing::Recovering => {
+                self.last_fault.as_ref().map(|s| s.fault.clone())
+            }
+        };
+        let why = match whys {
+            [] => "a family is no longer probed".to_owned(),
+            [(Some(family), why)] if self.tracks.len() > 1 => format!("{family}: {why}"),
+            [(_, why), ..] => why.clone(),
+        };
+        verdict.change = Some(StandingChange {
+            from: before.standing,
+            to: after.standing,
+            why,
+            fault: self.fault_of_standing.clone(),
+        });
+    }
+
+    fn summarise(&self) -> Summary {
+        let mut summary = match self.tracks.as_slice() {
+            [] => Summary::default(),
+            [one] => Summary { standing: one.standing(), ..Summary::default() },
+            [one, other, ..] => join(one, other),
+        };
+        summary.failing = self.tracks.iter().any(|track| track.in_row > 0 && track.standing() != Standing::Down);
+        summary
+    }
+}
+
+/// The table above.
+fn join(one: &Track, other: &Track) -> Summary {
+    use Standing::{Down, Impaired, Recovering, Unknown, Up};
+    let (standing, alone, out) = match (one.standing(), other.standing()) {
+        (Up, Down | Recovering) => (Impaired, true, Some(other)),
+        (Down | Recovering, Up) => (Impaired, true, Some(one)),
+        (Impaired, Down | Recovering) => (Impaired, false, Some(other)),
+        (Down | Recovering, Impaired) => (Impaired, false, Some(one)),
+        (Down, Recovering) => (Recovering, false, Some(one)),
+        (Recovering, Down) => (Recovering, false, Some(other)),
+        (Up, Impaired) | (Impaired, Up) => (Impaired, false, None),
+        (a, Unknown) => (a, false, None),
+        (Unknown, b) => (b, false, None),
+        (a, _) => (a, false, None),
+    };
+    Summary { standing, alone, left_out: out.and_then(|track| track.memory.family), failing: false }
+}
+
+/// Of the target and the probe rule, the same over restarts of one build.
+fn fingerprint(candidate: &Candidate) -> u64 {
+    let mut hasher = SipHasher13::new_with_keys(0, 0);
+    candidate.target.hash(&mut hasher);
+    candidate.probe.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn track(family: Family, word: &str) -> Track {
+        let mut track = Track::new(Some(family), Time(0));
+        use Standing::{Down, Impaired, Recovering, Unknown, Up};
+        let standings = [Up, Impaired, Down, Recovering, Unknown];
+        track.memory.standing = *standings.iter().find(|standing| standing.as_str() == word).expect("a standing");
+        track
+    }
+
+    #[test]
+    fn the_table_holds_in_both_orders() {
+        let rows: Vec<&str> = include_str!("judge.rs")
+            .lines()
+            .filter_map(|line| line.strip_prefix("//! | "))
+            .filter(|row| !row.starts_with("one |") && !row.starts_with("---"))
+            .collect();
+        assert_eq!(rows.len(), 15);
+        for row in rows {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            for (one, other) in [(Family::V4, Family::V6), (Family::V6, Family::V4)] {
+                let tracks = (track(one, cells[0]), track(other, cells[1]));
+                let summary = if one < other { join(&tracks.0, &tracks.1) } else { join(&tracks.1, &tracks.0) };
+                let alone = if summary.alone { " alone" } else { "" };
+                assert_eq!(format!("{}{alone}", summary.standing), cells[2], "{row}");
+                let left_out = match cells[3] {
+                    "one" => Some(one),
+                    "other" => Some(other),
+                    _ => None,
+                };
+                assert_eq!(summary.left_out, left_out, "{row}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_memory_outlives_json_and_one_without_new_fields_is_read() {
+        let memory = CandidateMemory {
+            standing: Standing::Recovering,
+            since: Time(5),
+            tracks: vec![TrackMemory {
+                family: Some(Family::V6),
+                clean_until: Some(Time(9)),
+                ..TrackMemory::default()
+            }],
+            fingerprint: 7,
+        };
+        let json = serde_json::to_string(&memory).unwrap();
+        assert_eq!(serde_json::from_str::<CandidateMemory>(&json).unwrap(), memory);
+        let older: CandidateMemory = serde_json::from_str(r#"{"standing":"down","since":3}"#).unwrap();
+        assert_eq!((older.standing, older.since, older.tracks.len()), (Standing::Down, Time(3), 0));
+    }
 }

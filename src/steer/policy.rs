@@ -4,6 +4,7 @@
 //! the rest of the core would have to look for. One table of all fields stands in `docs/STEERING-RECORDS.md`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +55,17 @@ impl Preference {
             Self::Any => true,
             Self::Home(home) => candidate.home.is_within(*home),
             Self::Provider(id) => candidate.provider == *id,
+        }
+    }
+}
+
+/// As steering records write it: `any`, `eu`, `bunny`.
+impl fmt::Display for Preference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("any"),
+            Self::Home(home) => home.fmt(f),
+            Self::Provider(id) => f.write_str(id),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! The core never reads a clock. The controller derives these from one wall-clock reading at start plus the
 //! monotonic clock, so they never run backwards while the program runs, and can be stored and shown.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -31,5 +32,13 @@ impl Time {
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// The time of day in UTC, to the second: `08:47:12`. For reasons that people read beside a full time.
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0 / 1000 % 86_400;
+        write!(f, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
     }
 }

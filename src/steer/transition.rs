@@ -19,8 +19,6 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    pub const ALL: [Self; 4] = [Self::Up, Self::Impaired, Self::Down, Self::Unknown];
-
     /// The word for it: `up`, `impaired`, `down`, `unknown`.
     pub fn as_str(self) -> &'static str {
         match self {

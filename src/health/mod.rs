@@ -1,3 +1,0 @@
-//! Probing: the schedule, HTTP and TCP probes, resolving targets.
-
-pub mod message;

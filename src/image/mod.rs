@@ -1,7 +1,0 @@
-//! Zones as answers: what is compiled, published, and looked up.
-
-pub mod published;
-
-/// All zones, compiled.
-#[derive(Debug, Default)]
-pub struct Image;

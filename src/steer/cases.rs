@@ -1,0 +1,195 @@
+//! Single cases of the whole core that no scenario can tell: many names, clocks, what is kept and what is forgotten.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::effects::Effects;
+use super::fixture::{IDS, NAME, START, candidate, key, seen, steered};
+use super::judge::CandidateMemory;
+use super::observation::{Cause, Family, Observation};
+use super::overrides::{DrainSubject, Order, Override};
+use super::policy::{Candidate, SteeredName, Target};
+use super::steering::Steering;
+use super::time::Time;
+use super::transition::{Change, Standing};
+
+const V4: Option<Family> = Some(Family::V4);
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn at(seconds: u64) -> Time {
+    START.after(Duration::from_secs(seconds))
+}
+
+fn rules(name: &str, count: usize) -> Arc<SteeredName> {
+    Arc::new(steered(name, IDS[..count].iter().map(|id| candidate(id, "si", 1)).collect()))
+}
+
+/// One name whose candidates have passed; the first has then failed once, which is enough for it to fall.
+fn fallen() -> Steering {
+    let mut steering = Steering::new();
+    steering.install(&[rules(NAME, 3)], START);
+    for i in 0..3 {
+        steering.observe(&seen(i, V4, Cause::Paced, None, at(1)), at(1));
+    }
+    steering.observe(&seen(0, V4, Cause::Paced, Some(500), at(2)), at(2));
+    steering
+}
+
+fn memory(steering: &Steering, at: usize) -> CandidateMemory {
+    steering.candidate(&key(at)).unwrap().memory()
+}
+
+fn verdicts(effects: &Effects) -> Vec<(Standing, Standing)> {
+    let verdict = |change: &Change| match change {
+        Change::Verdict { from, to, .. } => Some((*from, *to)),
+        _ => None,
+    };
+    effects.transitions.iter().filter_map(|transition| verdict(&transition.change)).collect()
+}
+
+#[test]
+fn what_is_due_is_done_whatever_comes_between() {
+    // The window of the first ends at 302 s; others are heard of, and orders placed, before time is told.
+    let between: [fn(&mut Steering, Time); 3] = [
+        |steering, now| {
+            steering.observe(&seen(1, V4, Cause::Paced, None, now), now);
+        },
+        |steering, now| {
+            let order = Order::Drain(DrainSubject::Provider("fastly".into()));
+            let (author, reason) = ("anna".to_owned(), "a drill".to_owned());
+            steering.place(Override { id: 1, order, author, reason, placed: now, until: None }, now).unwrap();
+        },
+        |steering, now| {
+            let same = Arc::clone(steering.name(NAME).unwrap());
+            steering.install(&[same], now);
+        },
+    ];
+    for between in between {
+        let mut steering = fallen();
+        // Down for longer than a brief outage; then watched until just before the end of its window.
+        for seconds in [100, 390] {
+            steering.observe(&seen(0, V4, Cause::Paced, None, at(seconds)), at(seconds));
+        }
+        assert_eq!(steering.candidate(&key(0)).unwrap().clean_until, Some(at(400)));
+        between(&mut steering, at(401));
+        steering.tick(at(401));
+        assert_eq!(steering.candidate(&key(0)).unwrap().standing, Standing::Up);
+        assert_eq!(steering.next_tick(), None);
+    }
+}
+
+#[test]
+fn a_name_that_two_zones_steer_has_the_rules_of_the_deeper_one() {
+    let deeper = rules(NAME, 2);
+    let mut above = SteeredName::clone(&rules(NAME, 3));
+    above.zone = "example.".into();
+    let above = Arc::new(above);
+    for names in [[Arc::clone(&above), Arc::clone(&deeper)], [Arc::clone(&deeper), above]] {
+        let mut steering = Steering::new();
+        steering.install(&names, START);
+        assert_eq!(steering.name(NAME).unwrap().candidates.len(), 2);
+        // Its first round ends, and no tick goes on for ever.
+        steering.tick(at(60));
+        assert_eq!(steering.next_tick(), None);
+    }
+    let mut steering = Steering::new();
+    steering.install(&[Arc::clone(&deeper), deeper], START);
+    steering.tick(at(60));
+    assert_eq!(steering.next_tick(), None);
+}
+
+#[test]
+fn what_is_no_longer_steered_is_forgotten() {
+    let other = "img.shop.example.";
+    let mut steering = fallen();
+    let effects = steering.install(&[rules(NAME, 2), rules(other, 1)], at(3));
+    assert!(effects.remembered.contains(&key(2)) && steering.candidate(&key(2)).is_none());
+    let effects = steering.install(&[rules(other, 1)], at(4));
+    assert_eq!(effects.remembered, [key(0), key(1)]);
+    assert_eq!(effects.decided, [Arc::from(NAME)]);
+    assert_eq!(steering.last(NAME), None);
+}
+
+#[test]
+fn what_was_removed_while_stopped_is_forgotten_and_what_did_not_load_is_not() {
+    let before = fallen();
+    let kept = || (0..3).map(|i| (key(i), memory(&before, i))).collect::<Vec<_>>();
+    let mut steering = Steering::new();
+    steering.restore(kept(), Vec::new(), Vec::new());
+    assert_eq!(steering.install(&[rules(NAME, 2)], at(3)).remembered, [key(2)]);
+    let mut steering = Steering::new();
+    steering.restore(kept(), Vec::new(), Vec::new());
+    assert_eq!(steering.install(&[], at(3)).remembered, []);
+    steering.install(&[rules(NAME, 3)], at(4));
+    assert_eq!(steering.candidate(&key(0)).unwrap().standing, Standing::Down);
+}
+
+#[test]
+fn a_verdict_that_a_new_target_ends_is_told() {
+    let mut steering = fallen();
+    let kept = memory(&steering, 0);
+    let mut moved = SteeredName::clone(steering.name(NAME).unwrap());
+    let first = &mut moved.candidates[0];
+    *first = Candidate { target: Target::Name("new.bunny.example.".into()), ..first.clone() };
+    let moved = Arc::new(moved);
+    let effects = steering.install(&[Arc::clone(&moved)], at(3));
+    assert_eq!(verdicts(&effects), [(Standing::Down, Standing::Unknown)]);
+    assert_eq!(verdicts(&steering.install(&[Arc::clone(&moved)], at(4))), []);
+    let mut restarted = Steering::new();
+    restarted.restore(vec![(key(0), kept)], Vec::new(), Vec::new());
+    assert_eq!(verdicts(&restarted.install(&[moved], at(5))), [(Standing::Down, Standing::Unknown)]);
+}
+
+#[test]
+fn a_clock_that_was_wrong_before_the_restart_keeps_nobody_away() {
+    let mut steering = fallen();
+    steering.observe(&seen(0, V4, Cause::Paced, None, at(100)), at(100));
+    let kept = memory(&steering, 0);
+    assert_eq!(kept.standing, Standing::Recovering);
+    // It was a year ahead.
+    let now = START.before(Duration::from_secs(31_536_000));
+    let mut restarted = Steering::new();
+    restarted.restore(vec![(key(0), kept)], Vec::new(), Vec::new());
+    let effects = restarted.install(&[rules(NAME, 3)], now);
+    assert_eq!(effects.remembered, [key(0)]);
+    let state = restarted.candidate(&key(0)).unwrap();
+    assert!(state.since <= now && state.clean_until <= Some(now.after(HOUR)), "{state:?}");
+    // A fall in the future is no brief outage.
+    let kept = memory(&fallen(), 0);
+    let mut restarted = Steering::new();
+    restarted.restore(vec![(key(0), kept)], Vec::new(), Vec::new());
+    restarted.install(&[rules(NAME, 3)], now);
+    restarted.observe(&seen(0, V4, Cause::Paced, None, now), now);
+    let window = Duration::from_secs(300);
+    assert_eq!(restarted.candidate(&key(0)).unwrap().clean_until, Some(now.after(window)));
+}
+
+#[test]
+fn a_slow_pass_does_not_hide_one_that_began_later() {
+    let mut steering = fallen();
+    let began = |from: u64, observation: Observation| Observation { began: at(from), ..observation };
+    // gcore serves a part and falls; fastly's probe began after that, an earlier slow one ends later.
+    steering.observe(&seen(1, V4, Cause::Reprobe, None, at(3)), at(3));
+    steering.observe(&began(6, seen(2, V4, Cause::Sibling, None, at(6))), at(6));
+    steering.observe(&began(4, seen(2, V4, Cause::Paced, None, at(7))), at(7));
+    steering.observe(&began(5, seen(1, V4, Cause::Paced, Some(500), at(8))), at(8));
+    let decision = steering.decision(NAME).unwrap();
+    assert!((decision.reasons[2].share - 1.0).abs() < f64::EPSILON, "{decision:?}");
+}
+
+#[test]
+fn many_that_are_due_at_once_cost_as_many_steps() {
+    const MANY: usize = 20_000;
+    let mut steering = Steering::new();
+    let names: Vec<Arc<SteeredName>> = (0..MANY).map(|i| rules(&format!("w{i}.shop.example."), 1)).collect();
+    steering.install(&names, START);
+    for (seconds, status) in [(1, None), (2, Some(500)), (100, None), (395, None)] {
+        for rules in &names {
+            let mut observation = seen(0, V4, Cause::Paced, status, at(seconds));
+            observation.candidate.name = Arc::clone(&rules.name);
+            steering.observe(&observation, at(seconds));
+        }
+    }
+    let effects = steering.tick(at(400));
+    assert_eq!((effects.remembered.len(), effects.decided.len()), (MANY, MANY));
+}

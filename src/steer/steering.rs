@@ -1,0 +1,574 @@
+//! All steered names, candidates and overrides: the whole mutable state of the core, and the steps it takes.
+//!
+//! Each step takes `now`, changes the state, and says what follows (`Effects`). `now` never runs backwards. A step
+//! touches only the name that it is about; `tick` those that are due; an override those that it concerns.
+//!
+//! What survives is small: a candidate's memory, a name's last shares, the overrides. `restore` takes them up, then
+//! `install` decides every name from them, before the first probe.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use foldhash::quality::FixedState;
+
+use super::decision::Decision;
+use super::effects::{Effects, ProbeWanted};
+use super::judge::{CandidateMemory, CandidateState, Verdict, silence_of};
+use super::name::{NameState, Orders, allows};
+use super::observation::{CandidateKey, Cause, Observation};
+use super::overrides::{Order, Override};
+use super::policy::SteeredName;
+use super::time::Time;
+use super::transition::{Change, OverrideState, Standing, Transition};
+
+/// Points (end, candidate id) by name, as they were kept.
+type LastShares = HashMap<String, Vec<(u32, String)>, FixedState>;
+
+/// The core's whole state.
+#[derive(Clone, Debug, Default)]
+pub struct Steering {
+    names: HashMap<Arc<str>, NameState, FixedState>,
+    overrides: BTreeMap<u64, Override>,
+    /// When time alone changes something for a name.
+    due: BTreeSet<(Time, Arc<str>)>,
+    /// Kept over the restart and not taken up yet.
+    memories: HashMap<CandidateKey, CandidateMemory, FixedState>,
+    last: LastShares,
+}
+
+/// Why an override is not placed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlaceError {
+    #[error("no candidate is called for by this order")]
+    NoSuchSubject,
+    #[error("`only` of {name} forbids {candidate}")]
+    Forbidden { name: String, candidate: String },
+}
+
+impl Steering {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes up what a restart kept; call before `install`. Overrides that have ended meanwhile end in `install`.
+    pub fn restore(
+        &mut self,
+        candidates: Vec<(CandidateKey, CandidateMemory)>,
+        last: Vec<(String, Vec<(u32, String)>)>,
+        overrides: Vec<Override>,
+    ) {
+        self.memories.extend(candidates);
+        self.last.extend(last);
+        self.overrides.extend(overrides.into_iter().map(|order| (order.id, order)));
+    }
+
+    /// These are the steered names from now on; others are no longer steered, and their state is gone.
+    pub fn install(&mut self, names: &[Arc<SteeredName>], now: Time) -> Effects {
+        // What is due comes first; from here on it is reckoned anew.
+        let mut effects = self.tick(now);
+        let mut before = std::mem::take(&mut self.names);
+        self.due.clear();
+        for rules in deepest(names) {
+            let memory = |key: &CandidateKey| self.memories.remove(key);
+            let mut state = match before.remove(&rules.name) {
+                Some(state) => {
+                    effects.remembered.extend(state.gone_with(rules));
+                    state.adopt(rules, memory, now)
+                }
+                None => NameState::new(rules, memory, self.last.remove(&*rules.name).as_deref(), now),
+            };
+            state.due = None;
+            state.orders = orders(&self.overrides, rules);
+            for at in 0..state.judges.len() {
+                let key = state.key(at);
+                if let Some(from) = state.judges[at].lost.take() {
+                    let change = Change::Verdict { subject: key.clone(), from, to: Standing::Unknown, fault: None };
+                    let why = "its target or its probe has changed".to_owned();
+                    effects.transitions.push(Transition { at: now, change, why });
+                }
+                if std::mem::take(&mut state.judges[at].unsaved) {
+                    effects.remembered.push(key);
+                }
+            }
+            self.names.insert(Arc::clone(&rules.name), state);
+            self.redecide(&rules.name, now, &mut effects);
+        }
+        self.forget(before.into_values().collect(), &mut effects);
+        effects
+    }
+
+    /// These are steered no longer. What a restart kept of candidates that their name does without goes too; what it
+    /// kept of names that are not here stays, since their zone may only not have loaded.
+    fn forget(&mut self, mut gone: Vec<NameState>, effects: &mut Effects) {
+        gone.sort_unstable_by(|a, b| a.rules.name.cmp(&b.rules.name));
+        for state in gone {
+            effects.remembered.extend((0..state.judges.len()).map(|at| state.key(at)));
+            effects.decided.push(Arc::clone(&state.rules.name));
+        }
+        let names = &self.names;
+        let mut left: Vec<CandidateKey> =
+            self.memories.keys().filter(|key| names.contains_key(&key.name)).cloned().collect();
+        left.sort_unstable();
+        for key in left {
+            self.memories.remove(&key);
+            effects.remembered.push(key);
+        }
+    }
+
+    /// A probe has ended. What is about no steered candidate, or no longer holds, changes nothing.
+    pub fn observe(&mut self, observation: &Observation, now: Time) -> Effects {
+        let mut effects = Effects::default();
+        if now > observation.ended.after(observation.holds) {
+            return effects;
+        }
+        let Some(state) = self.names.get_mut(&observation.candidate.name) else { return effects };
+        let Some(at) = state.position(&observation.candidate.candidate) else { return effects };
+        let rules = Arc::clone(&state.rules);
+        let served = state.serves(at);
+        let verdict = state.judges[at].observe(observation, &rules.candidates[at], now);
+        if verdict.first_failure && served {
+            effects.probes.extend(siblings(state, at, now, |_| true));
+        }
+        if verdict.revived {
+            bound_absolution(state, at, now, &mut effects);
+        }
+        if verdict.revived && state.waiting {
+            effects.probes.extend(siblings(state, at, now, |standing| standing != Standing::Up));
+        }
+        let decides = verdict.matters | state.waiting | state.first_round_ends(now);
+        note(state, at, verdict, now, &mut effects);
+        if decides {
+            self.redecide(&rules.name, now, &mut effects);
+        } else {
+            self.reschedule(&rules.name, now);
+        }
+        effects
+    }
+
+    /// Time has come to `now`: windows end, overrides expire, first rounds end.
+    pub fn tick(&mut self, now: Time) -> Effects {
+        let mut effects = Effects::default();
+        let ended = self.end_overrides(now, &mut effects);
+        for name in self.touched_by(&ended) {
+            self.reorder(&name, now, &mut effects);
+        }
+        while self.due.first().is_some_and(|(due, _)| *due <= now) {
+            if let Some((_, name)) = self.due.pop_first() {
+                self.tick_name(&name, now, &mut effects);
+            }
+        }
+        effects
+    }
+
+    /// When `tick` has something to do next.
+    pub fn next_tick(&self) -> Option<Time> {
+        let name = self.due.first().map(|(due, _)| *due);
+        name.into_iter().chain(self.overrides.values().filter_map(|order| order.until)).min()
+    }
+
+    /// Puts an override in force. Its id is the caller's; one with an id that is in force takes its place.
+    pub fn place(&mut self, order: Override, now: Time) -> Result<Effects, PlaceError> {
+        if order.order != Order::Freeze && self.touched(&order.order) == 0 {
+            return Err(PlaceError::NoSuchSubject);
+        }
+        if let Order::Pin(key) = &order.order {
+            self.check_pin(key)?;
+        }
+        let mut effects = Effects::default();
+        let (id, subject) = (order.id, order.order.to_string());
+        let why = signed(&order);
+        let mut concerned = vec![order.order.clone()];
+        concerned.extend(self.overrides.insert(id, order).map(|before| before.order));
+        let change = Change::Override { id, subject, from: OverrideState::Absent, to: OverrideState::InForce };
+        effects.transitions.push(Transition { at: now, change, why });
+        for name in self.touched_by(&concerned) {
+            self.reorder(&name, now, &mut effects);
+        }
+        Ok(effects)
+    }
+
+    /// Ends an override. None where no such one is in force.
+    pub fn release(&mut self, id: u64, now: Time) -> Option<(Override, Effects)> {
+        let order = self.overrides.remove(&id)?;
+        let mut effects = Effects::default();
+        effects.transitions.push(ended(&order, OverrideState::Released, now));
+        for name in self.touched_by(std::slice::from_ref(&order.order)) {
+            self.reorder(&name, now, &mut effects);
+        }
+        Some((order, effects))
+    }
+
+    /// Those in force, by id.
+    pub fn overrides(&self) -> impl Iterator<Item = &Override> {
+        self.overrides.values()
+    }
+
+    /// How many names an order touches.
+    pub fn touched(&self, order: &Order) -> usize {
+        self.names.values().filter(|state| concerns(order, &state.rules)).count()
+    }
+
+    /// What a name answers, and why.
+    pub fn decision(&self, name: &str) -> Option<&Arc<Decision>> {
+        self.names.get(name)?.decision.as_ref()
+    }
+
+    /// The last shares of a name that were not empty, by candidate id: what `restore` wants back.
+    pub fn last(&self, name: &str) -> Option<Vec<(u32, String)>> {
+        self.names.get(name)?.last()
+    }
+
+    /// The rules of a name.
+    pub fn name(&self, name: &str) -> Option<&Arc<SteeredName>> {
+        self.names.get(name).map(|state| &state.rules)
+    }
+
+    /// All steered names, in no order that means anything.
+    pub fn names(&self) -> impl Iterator<Item = &Arc<SteeredName>> {
+        self.names.values().map(|state| &state.rules)
+    }
+
+    /// How a candidate stands.
+    pub fn candidate(&self, key: &CandidateKey) -> Option<CandidateState> {
+        let state = self.names.get(&key.name)?;
+        Some(state.judges[state.position(&key.candidate)?].state())
+    }
+
+    /// Whether any candidate of the name can be used: is not down, drained or forbidden.
+    pub fn usable(&self, name: &str) -> bool {
+        self.names.get(name).is_some_and(|state| state.usable)
+    }
+
+    /// Whether the first round of probes of a name is still going on.
+    pub fn in_first_round(&self, name: &str) -> bool {
+        self.names.get(name).is_some_and(|state| state.first_round_until.is_some())
+    }
+
+    fn check_pin(&self, key: &CandidateKey) -> Result<(), PlaceError> {
+        let state = self.names.get(&key.name).ok_or(PlaceError::NoSuchSubject)?;
+        let at = state.position(&key.candidate).ok_or(PlaceError::NoSuchSubject)?;
+        if allows(&state.rules, &state.rules.candidates[at]) {
+            return Ok(());
+        }
+        Err(PlaceError::Forbidden { name: key.name.to_string(), candidate: key.candidate.to_string() })
+    }
+
+    fn tick_name(&mut self, name: &Arc<str>, now: Time, effects: &mut Effects) {
+        let Some(state) = self.names.get_mut(name) else { return };
+        state.due = None;
+        let rules = Arc::clone(&state.rules);
+        let mut decides = state.first_round_ends(now);
+        for (at, candidate) in rules.candidates.iter().enumerate() {
+            let verdict = state.judges[at].tick(candidate, now);
+            decides |= verdict.matters;
+            note(state, at, verdict, now, effects);
+        }
+        if decides {
+            self.redecide(name, now, effects);
+        } else {
+            self.reschedule(name, now);
+        }
+    }
+
+    /// Overrides whose time is over end. Returns their orders.
+    fn end_overrides(&mut self, now: Time, effects: &mut Effects) -> Vec<Order> {
+        let over = |order: &Override| order.until.is_some_and(|until| until <= now);
+        let ids: Vec<u64> = self.overrides.values().filter(|order| over(order)).map(|order| order.id).collect();
+        let gone: Vec<Override> = ids.iter().filter_map(|id| self.overrides.remove(id)).collect();
+        effects.transitions.extend(gone.iter().map(|order| ended(order, OverrideState::Expired, now)));
+        gone.into_iter().map(|order| order.order).collect()
+    }
+
+    /// The names that any of these orders concerns, sorted, so that effects come in one order.
+    fn touched_by(&self, orders: &[Order]) -> Vec<Arc<str>> {
+        if orders.is_empty() {
+            return Vec::new();
+        }
+        let concerned = self.names.values().filter(|state| orders.iter().any(|order| concerns(order, &state.rules)));
+        let mut names: Vec<Arc<str>> = concerned.map(|state| Arc::clone(&state.rules.name)).collect();
+        names.sort_unstable();
+        names
+    }
+
+    fn reorder(&mut self, name: &Arc<str>, now: Time, effects: &mut Effects) {
+        if let Some(state) = self.names.get_mut(name) {
+            state.orders = orders(&self.overrides, &state.rules);
+        }
+        self.redecide(name, now, effects);
+    }
+
+    fn redecide(&mut self, name: &Arc<str>, now: Time, effects: &mut Effects) {
+        let Some(state) = self.names.get_mut(name) else { return };
+        let redecided = state.decide(now);
+        if let Some((from, to)) = redecided.moved {
+            let change = Change::Decision { subject: name.to_string(), from, to };
+            effects.transitions.push(Transition { at: now, change, why: redecided.why });
+        }
+        for at in redecided.remembered {
+            remember(effects, state.key(at));
+        }
+        if redecided.changed {
+            effects.decided.push(Arc::clone(name));
+        }
+        self.reschedule(name, now);
+    }
+
+    fn reschedule(&mut self, name: &Arc<str>, now: Time) {
+        let Some(state) = self.names.get_mut(name) else { return };
+        // What is due already is for the next tick to do. What a tick did not do waits for an observation, not for time.
+        let due = state.next_due(now).filter(|&due| due > now);
+        if state.due.is_some_and(|before| before <= now) || state.due == due {
+            return;
+        }
+        if let Some(before) = std::mem::replace(&mut state.due, due) {
+            self.due.remove(&(before, Arc::clone(name)));
+        }
+        self.due.extend(due.map(|due| (due, Arc::clone(name))));
+    }
+}
+
+/// The names without doubles. A name that two zones steer is answered from the deeper one, so its rules hold.
+fn deepest(names: &[Arc<SteeredName>]) -> impl Iterator<Item = &Arc<SteeredName>> {
+    let mut deepest: HashMap<&str, &Arc<SteeredName>, FixedState> = HashMap::default();
+    for rules in names {
+        let known = deepest.entry(&rules.name).or_insert(rules);
+        if rules.zone.len() > known.zone.len() {
+            *known = rules;
+        }
+    }
+    names.iter().filter(move |rules| deepest.get(&*rules.name).is_some_and(|known| Arc::ptr_eq(known, rules)))
+}
+
+/// A candidate that serves has failed, or one that was down passes: how are the others?
+fn siblings(state: &NameState, at: usize, now: Time, asks: impl Fn(Standing) -> bool) -> Vec<ProbeWanted> {
+    let others = (0..state.judges.len()).filter(|&i| i != at && asks(state.judges[i].summary.standing));
+    others.map(|i| ProbeWanted { candidate: state.key(i), cause: Cause::Sibling, at: now }).collect()
+}
+
+/// The origin is back for one: the others have a few rounds to follow, or their fault is their own.
+fn bound_absolution(state: &mut NameState, at: usize, now: Time, effects: &mut Effects) {
+    let rules = Arc::clone(&state.rules);
+    for (i, candidate) in rules.candidates.iter().enumerate() {
+        if i != at && state.judges[i].is_absolved() && state.judges[i].absolve(now.after(silence_of(candidate))) {
+            remember(effects, state.key(i));
+        }
+    }
+}
+
+fn note(state: &NameState, at: usize, verdict: Verdict, now: Time, effects: &mut Effects) {
+    if let Some(change) = verdict.change {
+        let subject = state.key(at);
+        let verdict = Change::Verdict { subject, from: change.from, to: change.to, fault: change.fault };
+        effects.transitions.push(Transition { at: now, change: verdict, why: change.why });
+    }
+    if let Some(at_time) = verdict.reprobe {
+        effects.probes.push(ProbeWanted { candidate: state.key(at), cause: Cause::Reprobe, at: at_time });
+    }
+    if verdict.remember {
+        remember(effects, state.key(at));
+    }
+}
+
+fn remember(effects: &mut Effects, key: CandidateKey) {
+    // What one step says of a name stands together, so that only its end is to be looked at.
+    let mut of_name = effects.remembered.iter().rev().take_while(|before| before.name == key.name);
+    if !of_name.any(|before| *before == key) {
+        effects.remembered.push(key);
+    }
+}
+
+fn concerns(order: &Order, rules: &SteeredName) -> bool {
+    rules.candidates.iter().any(|candidate| order.concerns(rules, candidate))
+}
+
+/// The orders that concern a name; of several alike the latest holds.
+fn orders(overrides: &BTreeMap<u64, Override>, rules: &SteeredName) -> Orders {
+    let mut orders = Orders::default();
+    for order in overrides.values().filter(|order| concerns(&order.order, rules)) {
+        let words = signed(order);
+        match &order.order {
+            Order::Freeze => orders.frozen = Some(format!("frozen by {words}")),
+            Order::Pin(key) => {
+                let at = rules.candidates.iter().position(|candidate| candidate.id == key.candidate);
+                orders.pin = at.map(|at| (at, format!("pinned by {words}"))).or(orders.pin);
+            }
+            Order::Drain(_) => {
+                orders.drained.resize(rules.candidates.len(), None);
+                for (drained, candidate) in orders.drained.iter_mut().zip(&rules.candidates) {
+                    if order.order.concerns(rules, candidate) {
+                        *drained = Some(format!("drained by {words}"));
+                    }
+                }
+            }
+        }
+    }
+    orders
+}
+
+fn ended(order: &Override, to: OverrideState, now: Time) -> Transition {
+    let change = Change::Override { id: order.id, subject: order.order.to_string(), from: OverrideState::InForce, to };
+    Transition { at: now, change, why: signed(order) }
+}
+
+/// `anna: the edge in Frankfurt is slow`.
+fn signed(order: &Override) -> String {
+    format!("{}: {}", order.author, order.reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::fixture::{IDS, NAME, START, candidate, key, seen, steered};
+    use super::super::home::Home;
+    use super::super::observation::{Family, Fault, Outcome, Stage};
+    use super::super::overrides::DrainSubject;
+    use super::super::policy::{Preference, Target};
+    use super::*;
+
+    const V4: Option<Family> = Some(Family::V4);
+
+    fn at(millis: u64) -> Time {
+        START.after(Duration::from_millis(millis))
+    }
+
+    /// Three candidates on one level that have all passed.
+    fn serving(fall: u32) -> Steering {
+        let candidates = IDS[..3].iter().map(|id| candidate(id, "si", fall)).collect();
+        let mut steering = Steering::new();
+        steering.install(&[Arc::new(steered(NAME, candidates))], START);
+        for i in 0..3 {
+            steering.observe(&seen(i, V4, Cause::Paced, None, at(10)), at(10));
+        }
+        steering
+    }
+
+    fn failing(candidate: usize, stage: Stage, cause: Cause, began: u64, ended: u64) -> Observation {
+        let fault = Fault { stage, status: None, certificate: None, reason: "it failed".to_owned() };
+        let passed = seen(candidate, V4, cause, None, at(began));
+        Observation { ended: at(ended), outcome: Outcome::Fail(fault), ..passed }
+    }
+
+    fn order(id: u64, order: Order, until: Option<Time>) -> Override {
+        Override { id, order, author: "anna".to_owned(), reason: "a drill".to_owned(), placed: START, until }
+    }
+
+    fn drain(provider: &str) -> Order {
+        Order::Drain(DrainSubject::Provider(provider.into()))
+    }
+
+    #[test]
+    fn a_first_failure_asks_all_siblings_at_once_and_looks_again() {
+        let mut steering = serving(3);
+        let wanted = |candidate, cause, millis| ProbeWanted { candidate: key(candidate), cause, at: at(millis) };
+        let effects = steering.observe(&failing(0, Stage::Status, Cause::Paced, 20, 30), at(30));
+        let expected = [wanted(1, Cause::Sibling, 30), wanted(2, Cause::Sibling, 30), wanted(0, Cause::Reprobe, 1030)];
+        assert_eq!(effects.probes, expected);
+        assert_eq!(effects.decided.len(), 1, "the TTL is in doubt");
+        let effects = steering.observe(&failing(0, Stage::Status, Cause::Reprobe, 1030, 1040), at(1040));
+        assert_eq!(effects.probes, [wanted(0, Cause::Reprobe, 2040)]);
+    }
+
+    #[test]
+    fn pauses_grow_where_no_server_answered() {
+        for (stage, pauses) in [
+            (Stage::Status, [1, 1, 1, 1]),
+            (Stage::Body, [1, 1, 1, 1]),
+            (Stage::Tls, [1, 1, 1, 1]),
+            (Stage::Slow, [1, 1, 1, 1]),
+            (Stage::Connect, [1, 2, 4, 4]),
+            (Stage::Timeout, [1, 2, 4, 4]),
+            (Stage::Resolve, [1, 2, 4, 4]),
+        ] {
+            let mut steering = serving(9);
+            let mut now = 20;
+            for pause in pauses {
+                let effects = steering.observe(&failing(0, stage, Cause::Reprobe, now, now), at(now));
+                now += pause * 1000;
+                let reprobe = effects.probes.iter().find(|wanted| wanted.cause == Cause::Reprobe).unwrap();
+                assert_eq!(reprobe.at, at(now), "{stage:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn failures_of_one_moment_are_no_row() {
+        let mut steering = serving(2);
+        steering.observe(&failing(0, Stage::Timeout, Cause::Paced, 20, 3020), at(3020));
+        let effects = steering.observe(&failing(0, Stage::Timeout, Cause::Paced, 20, 3021), at(3021));
+        assert_eq!(steering.candidate(&key(0)).unwrap().failures_in_row, 1);
+        assert_eq!(effects.probes, [], "the one that was asked for sees to both");
+        steering.observe(&failing(0, Stage::Timeout, Cause::Reprobe, 4020, 7020), at(7020));
+        assert_eq!(steering.candidate(&key(0)).unwrap().standing, Standing::Down);
+    }
+
+    #[test]
+    fn what_no_longer_holds_or_is_about_nobody_changes_nothing() {
+        let mut steering = serving(1);
+        let late = failing(0, Stage::Status, Cause::Paced, 20, 30);
+        assert_eq!(steering.observe(&late, at(30_031)), Effects::default());
+        let stranger = Observation { candidate: key(3), ..late.clone() };
+        assert_eq!(steering.observe(&stranger, at(40)), Effects::default());
+        let before_the_start = failing(0, Stage::Status, Cause::Paced, 0, 30);
+        let before_the_start = Observation { began: START.before(Duration::from_millis(1)), ..before_the_start };
+        assert_eq!(steering.observe(&before_the_start, at(40)), Effects::default());
+    }
+
+    #[test]
+    fn overrides_touch_what_they_concern() {
+        let mut steering = serving(1);
+        let other = steered("img.shop.example.", vec![candidate("bunny", "si", 1), candidate("akamai", "us", 1)]);
+        let first = Arc::clone(steering.name(NAME).unwrap());
+        steering.install(&[first, Arc::new(other)], at(20));
+        assert_eq!(steering.touched(&drain("bunny")), 2);
+        assert_eq!(steering.touched(&drain("akamai")), 1);
+        assert_eq!(steering.touched(&Order::Pin(key(1))), 1);
+        assert_eq!(steering.touched(&Order::Freeze), 2);
+        assert_eq!(steering.place(order(1, drain("nobody"), None), at(30)), Err(PlaceError::NoSuchSubject));
+        assert_eq!(steering.place(order(1, Order::Pin(key(3)), None), at(30)), Err(PlaceError::NoSuchSubject));
+
+        let effects = steering.place(order(1, drain("bunny"), Some(at(60_000))), at(30)).unwrap();
+        assert_eq!(effects.decided, ["img.shop.example.".into(), NAME.into()] as [Arc<str>; 2]);
+        assert_eq!(effects.transitions.len(), 3);
+        assert!(matches!(effects.transitions[0].change, Change::Override { id: 1, to: OverrideState::InForce, .. }));
+        assert_eq!(steering.release(7, at(40)), None);
+
+        // The first round of the new name ends before; its probes never came.
+        while let Some(next) = steering.next_tick().filter(|&next| next < at(60_000)) {
+            steering.tick(next);
+        }
+        assert_eq!(steering.next_tick(), Some(at(60_000)));
+        let effects = steering.tick(at(60_000));
+        assert!(matches!(effects.transitions[0].change, Change::Override { id: 1, to: OverrideState::Expired, .. }));
+        assert_eq!(steering.overrides().count(), 0);
+        assert_eq!(steering.next_tick(), None);
+    }
+
+    #[test]
+    fn a_pin_that_only_forbids_is_refused() {
+        let mut rules = steered(NAME, vec![candidate("bunny", "si", 1), candidate("gcore", "us", 1)]);
+        rules.policy.only = Some(vec![Preference::Home(Home::EU)]);
+        let mut steering = Steering::new();
+        steering.install(&[Arc::new(rules)], START);
+        let forbidden = PlaceError::Forbidden { name: NAME.to_owned(), candidate: "gcore".to_owned() };
+        assert_eq!(steering.place(order(1, Order::Pin(key(1)), None), at(1)), Err(forbidden));
+        assert!(steering.place(order(1, Order::Pin(key(0)), None), at(1)).is_ok());
+    }
+
+    #[test]
+    fn what_a_restart_kept_of_another_target_is_not_believed() {
+        let mut steering = serving(1);
+        steering.observe(&failing(0, Stage::Status, Cause::Paced, 20, 30), at(30));
+        let memory = steering.candidate(&key(0)).unwrap().memory();
+        assert_eq!(memory.standing, Standing::Down);
+        for (target, standing) in [("shop.bunny.example.", Standing::Down), ("new.bunny.example.", Standing::Unknown)] {
+            let mut rules = SteeredName::clone(steering.name(NAME).unwrap());
+            rules.candidates[0].target = Target::Name(target.into());
+            let mut next = Steering::new();
+            next.restore(vec![(key(0), memory.clone())], Vec::new(), Vec::new());
+            let effects = next.install(&[Arc::new(rules)], at(40));
+            assert_eq!(next.candidate(&key(0)).unwrap().standing, standing);
+            assert_eq!(effects.remembered.len(), usize::from(standing == Standing::Unknown));
+        }
+    }
+}

@@ -1,3 +1,0 @@
-//! sled: what is kept over a restart.
-
-pub mod kept;

@@ -1,0 +1,747 @@
+//! Outages as text files: what fails and when, and what the name must answer. An hour of outage runs in a millisecond.
+//!
+//! A scenario (`tests/scenarios/*.txt`) has one steered name. Empty lines and what follows a `;` say nothing.
+//!
+//! ```text
+//! name www.shop.example. prefer=eu,us clean=20m     the policy and the probe fields, as in a steering record
+//! candidate bunny home=si weight=70 families=v4,v6  one for each; `standby` alone; the provider is the id
+//! begin 08:40:00                                    the first probes begin, spread over one `every`
+//! 08:47:00 bunny fails status 500                   from now on; also `fails 28% ...`, `bunny/v6 fails ...`, `all fails ...`
+//! 09:12:00 bunny passes                             faults: status N, connect, timeout, resolve, tls, body, slow
+//! 09:13:00 drain bunny until 10:00:00               also `drain NAME/CANDIDATE`, `pin CANDIDATE`, `freeze`, `release N`
+//! 09:14:00 change weight=10 of bunny                new rules; also `change ttl=60`, `without bunny`, `with bunny` (as first given), `move bunny` (to the end)
+//! 09:15:00 restart 30s                              stopped for this long, then taken up from what was stored
+//! 09:15:30 expect gcore 100%                        what is answered: shares, `static`
+//! 09:15:30 expect bunny is recovering               or up, impaired, down, unknown
+//! 09:15:30 expect bunny window 40m                  length of its clean window
+//! 09:15:30 expect bunny without v6 | usable | unusable
+//! 09:15:30 expect ttl 5 | moves 2 | moved by 08:47:22 | last move from bunny 100% | rule has TEXT | reason of bunny has TEXT
+//! ```
+//!
+//! Times of the day go on after 24:00:00. `moves` counts changed answers since the beginning, without the first one.
+//! A probe that is answered takes 100 ms. What a failing percentage hits is drawn from a fixed row of numbers.
+
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a scenario that cannot be read fails its test")]
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pointsman::steer::decision::Source;
+use pointsman::steer::effects::Effects;
+use pointsman::steer::home::Home;
+use pointsman::steer::judge::CandidateMemory;
+use pointsman::steer::observation::{CandidateKey, Cause, Family, Fault, Observation, Outcome, Stage};
+use pointsman::steer::overrides::{DrainSubject, Order, Override};
+use pointsman::steer::policy::{
+    Candidate, Empty, JudgementRule, Policy, Preference, ProbeRule, Scheme, Shape, SteeredName, Sticky, Target,
+};
+use pointsman::steer::shares::POINTS;
+use pointsman::steer::steering::Steering;
+use pointsman::steer::time::Time;
+use pointsman::steer::transition::{Change, OverrideState, Transition};
+
+/// How long an answered probe takes.
+const PROBE: Duration = Duration::from_millis(100);
+
+macro_rules! scenarios {
+    ($($name:ident)*) => {
+        $(#[test]
+        fn $name() {
+            play(include_str!(concat!("scenarios/", stringify!($name), ".txt")));
+        })*
+
+        #[test]
+        fn every_file_is_played() {
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios");
+            let mut files: Vec<String> = std::fs::read_dir(folder)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+                .collect();
+            files.sort();
+            let mut played = vec![$(concat!(stringify!($name), ".txt")),*];
+            played.sort_unstable();
+            assert_eq!(files, played);
+        }
+    };
+}
+
+scenarios! {
+    cloudflare_2025_11_18
+    cloudflare_2025_12_05
+    absolved_under_a_pin
+    brief_outage
+    candidates_change_places
+    fault_of_one_family
+    freeze_and_restart
+    impaired_comes_and_goes
+    max_spills
+    not_the_origin
+    nothing_left
+    only_is_never_broken
+    origin_down
+    origin_down_static
+    overrides
+    partial_outage
+    relapse_after_a_long_outage
+    relapses
+    restart_in_the_middle
+    rules_change
+    siblings_decide
+    siblings_in_time
+    standby
+    start_up
+    unresolvable
+    us_only_when_no_eu
+}
+
+/// From fault to changed answer: `every` + one probe + (`fall` - 1) x (pause + one probe) at most, wherever in the pace
+/// the fault falls.
+#[test]
+fn the_bound_of_a_move_holds_at_every_moment() {
+    for (fault, probe, pauses) in
+        [("status 500", 100, [1000, 1000]), ("timeout", 3000, [1000, 2000]), ("connect", 100, [1000, 2000])]
+    {
+        let bound = 10_000 + probe + pauses.iter().map(|pause| pause + probe).sum::<u64>();
+        let mut moves = Vec::new();
+        for phase in (0..10_000).step_by(77) {
+            let text = "name www.shop.example. prefer=any\ncandidate bunny home=si weight=1\ncandidate gcore home=lu weight=0\nbegin 08:00:00\n";
+            let mut play = Play::new();
+            text.lines().for_each(|line| play.line(line));
+            let began = play.now.after(Duration::from_millis(600_000 + phase));
+            play.run_to(began);
+            play.command(&format!("bunny fails {fault}"));
+            play.run_to(began.after(Duration::from_secs(60)));
+            let (at, ..) = play.moves().last().cloned().expect("it moves");
+            let took = at.0.checked_sub(began.0).expect("it moves after the fault");
+            // One probe may have been under way when the fault began, and sees it.
+            assert!(took <= bound, "{fault} at phase {phase}: {took} ms");
+            moves.push(took);
+        }
+        moves.sort_unstable();
+        eprintln!(
+            "{fault}: median {} ms, worst {} ms, bound {bound} ms",
+            moves[moves.len() / 2],
+            moves[moves.len() - 1]
+        );
+    }
+}
+
+fn play(text: &str) {
+    let mut play = Play::new();
+    for line in text.lines() {
+        play.line(line);
+    }
+}
+
+/// What a candidate does in one family.
+#[derive(Clone, Debug, Default)]
+struct Behaviour {
+    fault: Option<Fault>,
+    percent: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Begin { candidate: usize, cause: CauseOrder, run: u32 },
+    End { number: usize },
+}
+
+/// `Cause` in an order, so that events have one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum CauseOrder {
+    Paced,
+    Reprobe,
+    Sibling,
+}
+
+/// What the controller would have stored.
+#[derive(Default)]
+struct Stored {
+    candidates: BTreeMap<CandidateKey, CandidateMemory>,
+    last: Option<Vec<(u32, String)>>,
+    overrides: BTreeMap<u64, Override>,
+}
+
+/// One scenario being played.
+struct Play {
+    name: SteeredName,
+    first_given: Vec<Candidate>,
+    families: Vec<Vec<Family>>,
+    world: BTreeMap<(usize, Family), Behaviour>,
+    steering: Steering,
+    stored: Stored,
+    queue: BinaryHeap<Reverse<(Time, u64, Event)>>,
+    order: u64,
+    /// Counts restarts; events of earlier runs are void.
+    run: u32,
+    drawn: u64,
+    flying: Vec<(u32, Observation)>,
+    log: Vec<Transition>,
+    next_override: u64,
+    now: Time,
+    line: usize,
+    begun: bool,
+}
+
+impl Play {
+    fn new() -> Self {
+        Self {
+            name: SteeredName {
+                name: "www.shop.example.".into(),
+                zone: "shop.example.".into(),
+                policy: Policy {
+                    prefer: vec![Preference::Any],
+                    only: None,
+                    areas: BTreeMap::new(),
+                    ttl: 30,
+                    sticky: Sticky::Yes,
+                    empty: Empty::Last,
+                    origin: None,
+                },
+                candidates: Vec::new(),
+                shape: Shape::Cname,
+            },
+            first_given: Vec::new(),
+            families: Vec::new(),
+            world: BTreeMap::new(),
+            steering: Steering::new(),
+            stored: Stored::default(),
+            queue: BinaryHeap::new(),
+            order: 0,
+            run: 0,
+            drawn: 0,
+            flying: Vec::new(),
+            log: Vec::new(),
+            next_override: 1,
+            now: Time(0),
+            line: 0,
+            begun: false,
+        }
+    }
+
+    fn line(&mut self, line: &str) {
+        self.line += 1;
+        let line = line.split(';').next().unwrap_or("").trim();
+        let (first, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match first {
+            "" => {}
+            "name" => self.set_name(rest),
+            "candidate" => self.add_candidate(rest),
+            "begin" => self.begin(time(rest)),
+            at => {
+                self.run_to(time(at));
+                self.command(rest.trim());
+            }
+        }
+    }
+
+    fn set_name(&mut self, rest: &str) {
+        let mut words = rest.split_whitespace();
+        self.name.name = words.next().expect("a name").into();
+        // Candidates take the probe fields from a model that is no candidate itself.
+        self.name.candidates = vec![model()];
+        for field in words {
+            self.set_field(field, None);
+        }
+    }
+
+    fn add_candidate(&mut self, rest: &str) {
+        let mut words = rest.split_whitespace();
+        let id = words.next().expect("an id");
+        let model = self.name.candidates.first().cloned().expect("a name before its candidates");
+        let target = Target::Name(format!("shop.{id}.example.").into());
+        self.first_given.push(Candidate { id: id.into(), provider: id.into(), target, ..model });
+        let at = self.first_given.len() - 1;
+        self.families.push(vec![Family::V4]);
+        for field in words {
+            if let Some(families) = field.strip_prefix("families=") {
+                self.families[at] = families.split(',').map(family).collect();
+            } else {
+                set_candidate(&mut self.first_given[at], field);
+            }
+        }
+    }
+
+    /// A field of the policy, or of one candidate, or a probe field of all.
+    fn set_field(&mut self, field: &str, of: Option<&str>) {
+        let (key, value) = field.split_once('=').unwrap_or((field, ""));
+        let policy = &mut self.name.policy;
+        match (key, of) {
+            ("prefer", None) => policy.prefer = value.split(',').map(preference).collect(),
+            ("only", None) => policy.only = Some(value.split(',').map(preference).collect()),
+            ("ttl", None) => policy.ttl = value.parse().expect("seconds"),
+            ("empty", None) => {
+                policy.empty = match value {
+                    "last" => Empty::Last,
+                    "open" => Empty::Open,
+                    "static" => Empty::Static,
+                    other => panic!("empty={other}"),
+                };
+            }
+            _ => {
+                let meant = self.name.candidates.iter_mut().filter(|c| of.is_none_or(|id| *c.id == *id));
+                meant.for_each(|candidate| set_candidate(candidate, field));
+            }
+        }
+    }
+
+    fn begin(&mut self, at: Time) {
+        self.now = at;
+        self.name.candidates = self.first_given.clone();
+        for (candidate, families) in self.families.iter().enumerate() {
+            self.world.extend(families.iter().map(|&family| ((candidate, family), Behaviour::default())));
+        }
+        self.begun = true;
+        self.install();
+        self.pace();
+    }
+
+    fn install(&mut self) {
+        let effects = self.steering.install(&[Arc::new(self.name.clone())], self.now);
+        self.carry_out(effects);
+    }
+
+    /// The first probes of a run, spread over one `every`.
+    fn pace(&mut self) {
+        let count = self.first_given.len() as u32;
+        for candidate in 0..self.first_given.len() {
+            let every = self.first_given[candidate].probe.every;
+            let at = self.now.after(every / count * candidate as u32);
+            self.schedule(at, Event::Begin { candidate, cause: CauseOrder::Paced, run: self.run });
+        }
+    }
+
+    fn schedule(&mut self, at: Time, event: Event) {
+        self.order += 1;
+        self.queue.push(Reverse((at, self.order, event)));
+    }
+
+    fn run_to(&mut self, end: Time) {
+        assert!(self.begun && end >= self.now, "line {}: time goes on only", self.line);
+        loop {
+            let event = self.queue.peek().map(|Reverse((at, ..))| *at);
+            let tick = self.steering.next_tick();
+            let Some(next) = event.into_iter().chain(tick).min().filter(|&next| next <= end) else { break };
+            self.now = self.now.max(next);
+            if tick.is_some_and(|tick| tick <= self.now) {
+                let effects = self.steering.tick(self.now);
+                self.carry_out(effects);
+                assert!(self.steering.next_tick().is_none_or(|next| next > self.now), "a tick does all that is due");
+            } else if let Some(Reverse((_, _, event))) = self.queue.pop() {
+                self.handle(event);
+            }
+        }
+        self.now = end;
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Begin { run, .. } if run != self.run => {}
+            Event::Begin { candidate, cause, run } => {
+                if cause == CauseOrder::Paced {
+                    let next = self.now.after(self.first_given[candidate].probe.every);
+                    self.schedule(next, Event::Begin { candidate, cause, run });
+                }
+                self.send(candidate, cause);
+            }
+            Event::End { number } => {
+                let (run, observation) = &self.flying[number];
+                if *run == self.run {
+                    let effects = self.steering.observe(observation, self.now);
+                    self.carry_out(effects);
+                }
+            }
+        }
+    }
+
+    /// Sends a probe in each family. What it sees is settled as it begins, and reported as it ends.
+    fn send(&mut self, candidate: usize, cause: CauseOrder) {
+        let rules = self.first_given[candidate].clone();
+        for family in self.families[candidate].clone() {
+            let behaviour = self.world[&(candidate, family)].clone();
+            self.drawn += 1;
+            let fault = behaviour.fault.filter(|_| draw(self.drawn) % 100 < behaviour.percent);
+            let lasts = match &fault {
+                Some(fault) if fault.stage == Stage::Timeout => rules.probe.timeout,
+                _ => PROBE,
+            };
+            let resolved = fault.as_ref().is_none_or(|fault| fault.stage != Stage::Resolve);
+            let ended = self.now.after(lasts);
+            let observation = Observation {
+                candidate: CandidateKey { name: Arc::clone(&self.name.name), candidate: Arc::clone(&rules.id) },
+                vantage: "here".into(),
+                cause: match cause {
+                    CauseOrder::Paced => Cause::Paced,
+                    CauseOrder::Reprobe => Cause::Reprobe,
+                    CauseOrder::Sibling => Cause::Sibling,
+                },
+                address: resolved.then(|| address(family)),
+                began: self.now,
+                ended,
+                holds: rules.probe.every * 3,
+                outcome: fault.map_or(Outcome::Pass { latency: PROBE }, Outcome::Fail),
+            };
+            self.flying.push((self.run, observation));
+            self.schedule(ended, Event::End { number: self.flying.len() - 1 });
+            if !resolved {
+                break;
+            }
+        }
+    }
+
+    /// What the controller does with effects: probe, log, store.
+    fn carry_out(&mut self, effects: Effects) {
+        for wanted in effects.probes {
+            let candidate = self.place_of(&wanted.candidate.candidate);
+            let cause = match wanted.cause {
+                Cause::Paced => CauseOrder::Paced,
+                Cause::Reprobe => CauseOrder::Reprobe,
+                Cause::Sibling => CauseOrder::Sibling,
+            };
+            self.schedule(wanted.at.max(self.now), Event::Begin { candidate, cause, run: self.run });
+        }
+        for key in effects.remembered {
+            match self.steering.candidate(&key) {
+                Some(state) => self.stored.candidates.insert(key, state.memory()),
+                None => self.stored.candidates.remove(&key),
+            };
+        }
+        if !effects.decided.is_empty() {
+            self.stored.last = self.steering.last(&self.name.name).or(self.stored.last.take());
+        }
+        for transition in effects.transitions {
+            if let Change::Override { id, to: OverrideState::Released | OverrideState::Expired, .. } =
+                &transition.change
+            {
+                self.stored.overrides.remove(id);
+            }
+            self.log.push(transition);
+        }
+        self.check();
+    }
+
+    /// What must hold at every moment.
+    fn check(&self) {
+        let decision = self.steering.decision(&self.name.name).expect("a decision at every moment");
+        let sum: f64 = decision.reasons.iter().map(|reason| reason.share).sum();
+        assert!(decision.source == Source::Static || (sum - 1.0).abs() < 1e-9, "{}", self.story());
+        let only = self.name.policy.only.as_ref();
+        for (candidate, reason) in self.name.candidates.iter().zip(&decision.reasons) {
+            let allowed = only.is_none_or(|only| only.iter().any(|entry| entry.matches(candidate)));
+            assert!(allowed || reason.share == 0.0, "`only` is broken\n{}", self.story());
+        }
+        for (key, memory) in &self.stored.candidates {
+            let state = self.steering.candidate(key);
+            assert!(state.is_some_and(|state| state.memory() == *memory), "{key} is stored as it is\n{}", self.story());
+        }
+        assert_eq!(self.stored.last, self.steering.last(&self.name.name), "the last shares are stored as they are");
+    }
+
+    fn command(&mut self, text: &str) {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        match words.as_slice() {
+            [] => {}
+            ["expect", rest @ ..] => self.expect(rest, text),
+            ["drain", subject, rest @ ..] => {
+                let order = match subject.split_once('/') {
+                    Some((name, candidate)) if !subject.contains('*') => {
+                        DrainSubject::Candidate(CandidateKey { name: name.into(), candidate: candidate.into() })
+                    }
+                    None if !subject.contains('*') => DrainSubject::Provider((*subject).into()),
+                    _ => DrainSubject::Glob((*subject).to_owned()),
+                };
+                self.place(Order::Drain(order), rest);
+            }
+            ["pin", candidate, rest @ ..] => {
+                let key = CandidateKey { name: Arc::clone(&self.name.name), candidate: (*candidate).into() };
+                self.place(Order::Pin(key), rest);
+            }
+            ["freeze", rest @ ..] => self.place(Order::Freeze, rest),
+            ["release", id] => {
+                let (_, effects) =
+                    self.steering.release(id.parse().expect("an id"), self.now).expect("an override in force");
+                self.carry_out(effects);
+            }
+            ["restart", span] => self.restart(duration(span)),
+            ["change", field, "of", id] => {
+                self.set_field(field, Some(id));
+                self.install();
+            }
+            ["change", field] => {
+                self.set_field(field, None);
+                self.install();
+            }
+            ["without", id] => {
+                self.name.candidates.retain(|candidate| *candidate.id != **id);
+                self.install();
+            }
+            ["move", id] => {
+                let at = self.name.candidates.iter().position(|c| *c.id == **id).expect("a candidate");
+                let moved = self.name.candidates.remove(at);
+                self.name.candidates.push(moved);
+                self.install();
+            }
+            ["with", id] => {
+                let given = self.first_given[self.place_of(id)].clone();
+                self.name.candidates.push(given);
+                self.install();
+            }
+            [who, "passes"] => self.behave(who, &Behaviour::default()),
+            [who, "fails", rest @ ..] => {
+                let percent = rest.first().and_then(|word| word.strip_suffix('%'));
+                let rest = if percent.is_some() { &rest[1..] } else { rest };
+                let percent = percent.map_or(100, |percent| percent.parse().expect("a percentage"));
+                self.behave(who, &Behaviour { fault: Some(fault(rest)), percent });
+            }
+            _ => panic!("line {}: {text}", self.line),
+        }
+    }
+
+    fn behave(&mut self, who: &str, behaviour: &Behaviour) {
+        let (id, only) = who.split_once('/').map_or((who, None), |(id, only)| (id, Some(family(only))));
+        let place = (id != "all").then(|| self.place_of(id));
+        for ((candidate, family), before) in &mut self.world {
+            if place.is_none_or(|place| place == *candidate) && only.is_none_or(|only| only == *family) {
+                *before = behaviour.clone();
+            }
+        }
+    }
+
+    fn place(&mut self, order: Order, rest: &[&str]) {
+        let until = match rest {
+            ["until", at] => Some(time(at)),
+            _ => None,
+        };
+        let id = self.next_override;
+        self.next_override += 1;
+        let (author, reason) = ("anna".to_owned(), "a drill".to_owned());
+        let placed = Override { id, order, author, reason, placed: self.now, until };
+        self.stored.overrides.insert(id, placed.clone());
+        let effects =
+            self.steering.place(placed, self.now).unwrap_or_else(|error| panic!("line {}: {error}", self.line));
+        self.carry_out(effects);
+    }
+
+    fn restart(&mut self, span: Duration) {
+        self.run += 1;
+        self.now = self.now.after(span);
+        self.steering = Steering::new();
+        let candidates = self.stored.candidates.clone().into_iter().collect();
+        let last = self.stored.last.clone().map(|last| (self.name.name.to_string(), last)).into_iter().collect();
+        self.steering.restore(candidates, last, self.stored.overrides.values().cloned().collect());
+        self.install();
+        self.pace();
+    }
+
+    fn expect(&mut self, words: &[&str], text: &str) {
+        let decision = Arc::clone(self.steering.decision(&self.name.name).expect("a decision"));
+        let seen = match words {
+            ["usable"] => (self.steering.usable(&self.name.name), String::new()),
+            ["unusable"] => (!self.steering.usable(&self.name.name), String::new()),
+            ["ttl", ttl] => (decision.ttl.to_string() == **ttl, decision.ttl.to_string()),
+            ["moves", count] => (self.moves().len().to_string() == **count, self.moves().len().to_string()),
+            ["last", "move", "from", ..] => {
+                let last = self.moves().pop().map(|(_, from, _)| from).unwrap_or_default();
+                (last == after(text, " from "), last)
+            }
+            ["moved", "by", at] => {
+                let last = self.moves().last().map(|(at, ..)| *at);
+                (last.is_some_and(|last| last <= time(at)), format!("{last:?}"))
+            }
+            ["rule", "has", ..] => (decision.rule.contains(after(text, " has ")), decision.rule.clone()),
+            ["reason", "of", id, "has", ..] => {
+                let place = self.name.candidates.iter().position(|c| *c.id == **id).expect("a candidate");
+                let reason = &decision.reasons[place].reason;
+                (reason.contains(after(text, " has ")), reason.clone())
+            }
+            [id, "is", standing] => {
+                let now = self.state(id).standing.as_str();
+                (now == *standing, now.to_owned())
+            }
+            [id, "window", span] => {
+                let state = self.state(id);
+                let now = state.clean_until.map(|until| until.since(state.since));
+                (now == Some(duration(span)), format!("{now:?}"))
+            }
+            [id, "without", family_word] => {
+                let place = self.name.candidates.iter().position(|c| *c.id == **id).expect("a candidate");
+                let out = decision.reasons[place].left_out;
+                let wanted = (*family_word != "none").then(|| family(family_word));
+                (out == wanted, format!("{out:?}"))
+            }
+            _ => {
+                let wanted = after(text, "expect ");
+                let now = self.answers();
+                (now == wanted, now)
+            }
+        };
+        assert!(seen.0, "line {}: {text}\nbut it is: {}\n{}", self.line, seen.1, self.story());
+    }
+
+    fn answers(&self) -> String {
+        let decision = self.steering.decision(&self.name.name).expect("a decision");
+        let Source::Candidates(shares) = &decision.source else { return "static".to_owned() };
+        let all = self.name.candidates.iter().zip(0_u16..);
+        let serving = all.filter(|(_, at)| shares.points(*at) > 0);
+        let words = serving.map(|(c, at)| format!("{} {}%", c.id, (shares.points(at) * 100 + POINTS / 2) / POINTS));
+        words.collect::<Vec<_>>().join(", ")
+    }
+
+    fn state(&self, id: &str) -> pointsman::steer::judge::CandidateState {
+        let key = CandidateKey { name: Arc::clone(&self.name.name), candidate: id.into() };
+        self.steering.candidate(&key).unwrap_or_else(|| panic!("line {}: no candidate {id}", self.line))
+    }
+
+    fn place_of(&self, id: &str) -> usize {
+        let place = self.first_given.iter().position(|candidate| *candidate.id == *id);
+        place.unwrap_or_else(|| panic!("line {}: no candidate {id}", self.line))
+    }
+
+    /// When the answer changed, from what, and to what; the first answer is no move.
+    fn moves(&self) -> Vec<(Time, String, String)> {
+        let moves = self.log.iter().filter_map(|transition| match &transition.change {
+            Change::Decision { from, to, .. } if from != "nothing" => Some((transition.at, from.clone(), to.clone())),
+            _ => None,
+        });
+        moves.collect()
+    }
+
+    /// All that has happened, for the reader of a failure.
+    fn story(&self) -> String {
+        let mut story = format!("now {}, answering {}\n", self.now, self.answers());
+        for transition in &self.log {
+            let what = match &transition.change {
+                Change::Verdict { subject, from, to, .. } => format!("{subject}: {from} -> {to}"),
+                Change::Decision { from, to, .. } => format!("ANSWER {from} -> {to}"),
+                Change::Override { id, subject, from, to } => format!("override {id} on {subject}: {from:?} -> {to:?}"),
+            };
+            let _ = writeln!(story, "{}.{:03} {what} ({})", transition.at, transition.at.0 % 1000, transition.why);
+        }
+        story
+    }
+}
+
+/// The defaults of all fields.
+fn model() -> Candidate {
+    Candidate {
+        id: "".into(),
+        provider: "".into(),
+        home: Home::EU,
+        target: Target::Name("".into()),
+        weight: 1,
+        max: None,
+        standby: false,
+        probe: ProbeRule {
+            scheme: Scheme::Https,
+            port: 443,
+            path: "/".to_owned(),
+            host: "www.shop.example".to_owned(),
+            expect: vec![(200, 399)],
+            body: None,
+            not_body: None,
+            slow: None,
+            every: Duration::from_secs(10),
+            timeout: Duration::from_secs(3),
+        },
+        judgement: JudgementRule {
+            fall: 3,
+            share_percent: 30,
+            share_of: 20,
+            clean: Duration::from_secs(1200),
+            ramp: Duration::from_secs(1200),
+        },
+    }
+}
+
+fn set_candidate(candidate: &mut Candidate, field: &str) {
+    let (key, value) = field.split_once('=').unwrap_or((field, ""));
+    match key {
+        "home" => candidate.home = value.parse().expect("a home"),
+        "weight" => candidate.weight = value.parse().expect("a weight"),
+        "max" => candidate.max = (value != "none").then(|| value.parse().expect("a percentage")),
+        "standby" => candidate.standby = true,
+        "to" => candidate.target = Target::Name(value.into()),
+        "every" => candidate.probe.every = duration(value),
+        "timeout" => candidate.probe.timeout = duration(value),
+        "fall" => candidate.judgement.fall = value.parse().expect("a number"),
+        "clean" => candidate.judgement.clean = duration(value),
+        "share" => {
+            let (percent, of) = value.split_once('/').expect("share=30/20");
+            candidate.judgement.share_percent = percent.parse().expect("a percentage");
+            candidate.judgement.share_of = of.parse().expect("a number");
+        }
+        other => panic!("no field {other}"),
+    }
+}
+
+fn preference(word: &str) -> Preference {
+    match word {
+        "any" => Preference::Any,
+        home if home.len() == 2 => Preference::Home(home.parse().expect("a home")),
+        provider => Preference::Provider(provider.into()),
+    }
+}
+
+fn family(word: &str) -> Family {
+    if word == "v6" { Family::V6 } else { Family::V4 }
+}
+
+fn address(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => "192.0.2.1".parse().unwrap(),
+        Family::V6 => "2001:db8::1".parse().unwrap(),
+    }
+}
+
+fn fault(words: &[&str]) -> Fault {
+    let stage = match words[0] {
+        "status" => Stage::Status,
+        "connect" => Stage::Connect,
+        "timeout" => Stage::Timeout,
+        "resolve" => Stage::Resolve,
+        "tls" => Stage::Tls,
+        "body" => Stage::Body,
+        "slow" => Stage::Slow,
+        other => panic!("no fault {other}"),
+    };
+    let status = words.get(1).map(|status| status.parse().expect("a status"));
+    Fault { stage, status, certificate: None, reason: words.join(" ") }
+}
+
+/// `08:47:00`, `08:47:00.250`, or hours beyond the day: `32:00:00`.
+fn time(word: &str) -> Time {
+    let parts: Vec<&str> = word.trim().split(':').collect();
+    let [hours, minutes, seconds] = parts.as_slice() else { panic!("no time: {word}") };
+    let seconds: f64 = seconds.parse().expect("seconds");
+    let whole = hours.parse::<u64>().expect("hours") * 3600 + minutes.parse::<u64>().expect("minutes") * 60;
+    // Some midnight long after the epoch.
+    Time(1_764_892_800_000 + whole * 1000 + (seconds * 1000.0).round() as u64)
+}
+
+/// `20m`, `30s`, `1h`.
+fn duration(word: &str) -> Duration {
+    let (number, unit) = word.split_at(word.len() - 1);
+    let factor = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        other => panic!("no unit {other}"),
+    };
+    Duration::from_secs(number.parse::<u64>().expect("a number") * factor)
+}
+
+fn after<'a>(text: &'a str, mark: &str) -> &'a str {
+    text.split_once(mark).map_or("", |(_, rest)| rest).trim()
+}
+
+/// SplitMix64: a fixed row of numbers that look drawn.
+fn draw(number: u64) -> u64 {
+    let mut z = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
