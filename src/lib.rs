@@ -20,4 +20,6 @@
 //! `controller` < `api` < `server` < `sim` < `cli`. A test keeps the rule. `docs/ARCHITECTURE.md` walks through a query, a
 //! probe, an override, a reload and a restart.
 
+pub mod cli;
 pub mod steer;
+pub mod zone;
