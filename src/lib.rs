@@ -21,5 +21,7 @@
 //! probe, an override, a reload and a restart.
 
 pub mod cli;
+pub mod dns;
+pub mod image;
 pub mod steer;
 pub mod zone;

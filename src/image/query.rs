@@ -1,0 +1,226 @@
+//! The octets of a question, read: header, one question, EDNS, TSIG (RFC 1035, section 4.1; RFC 6891; RFC 8945).
+
+use std::ops::Range;
+
+use super::rdata;
+use crate::zone::name::MAX_NAME;
+
+/// Octets of a header.
+pub(super) const HEADER: usize = 12;
+const OPT: u16 = 41;
+const TSIG: u16 = 250;
+const CLASS_ANY: u16 = 255;
+const IXFR: u16 = 251;
+const NSID: u16 = 3;
+
+/// The opcode of an ordinary question.
+pub(super) const OPCODE_QUERY: u8 = 0;
+
+/// A well-formed question.
+pub(super) struct Query {
+    pub(super) name: LowerName,
+    pub(super) qtype: u16,
+    pub(super) qclass: u16,
+    /// Where the question section ends.
+    pub(super) end: usize,
+    pub(super) edns: Option<Edns>,
+    pub(super) tsig: Option<Tsig>,
+}
+
+/// Where the parts of the asker's TSIG stand that an error says again (RFC 8945, section 5.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tsig {
+    /// The key's name, type, class, TTL.
+    pub(super) head: Range<usize>,
+    /// Algorithm, time, fudge.
+    pub(super) signed: Range<usize>,
+}
+
+/// The asker's OPT record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Edns {
+    pub(super) payload: u16,
+    pub(super) version: u8,
+    /// DNSSEC OK (RFC 3225).
+    pub(super) wants_dnssec: bool,
+    pub(super) wants_nsid: bool,
+}
+
+/// A name in lower case, in a place of its own.
+#[derive(Clone, Copy)]
+pub(super) struct LowerName {
+    octets: [u8; 256],
+    len: usize,
+}
+
+/// What is wrong with a question: FORMERR. Where the question section could still be read it is echoed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Malformed {
+    pub(super) question_end: Option<usize>,
+}
+
+impl LowerName {
+    /// From an uncompressed wire name. What is longer than a name can be becomes the root; nothing that was checked is.
+    pub(super) fn new(wire: &[u8]) -> Self {
+        let mut name = Self { octets: [0; 256], len: 1 };
+        if let Some(place) = name.octets.get_mut(..wire.len()).filter(|_| wire.len() <= MAX_NAME) {
+            place.copy_from_slice(wire);
+            place.make_ascii_lowercase();
+            name.len = wire.len();
+        }
+        name
+    }
+
+    /// `first`, the labels before a name, in front of `rest`; none where the name would be too long.
+    pub(super) fn joined(first: &[u8], rest: &[u8]) -> Option<Self> {
+        let len = first.len() + rest.len();
+        if len > MAX_NAME {
+            return None;
+        }
+        let mut name = Self { octets: [0; 256], len };
+        name.octets.get_mut(..first.len())?.copy_from_slice(first);
+        name.octets.get_mut(first.len()..len)?.copy_from_slice(rest);
+        name.octets.make_ascii_lowercase();
+        Some(name)
+    }
+
+    #[inline]
+    pub(super) fn as_wire(&self) -> &[u8] {
+        self.octets.get(..self.len).unwrap_or(&[0])
+    }
+}
+
+impl Query {
+    /// Reads a message of opcode QUERY whose header is whole.
+    pub(super) fn read(octets: &[u8]) -> Result<Self, Malformed> {
+        let count = |at: usize| u16_at(octets, at).unwrap_or(0);
+        // One question (RFC 9619).
+        if count(4) != 1 {
+            return Err(Malformed { question_end: None });
+        }
+        let end_of_name = question_name(octets).ok_or(Malformed { question_end: None })?;
+        let (qtype, qclass) =
+            u16_at(octets, end_of_name).zip(u16_at(octets, end_of_name + 2)).ok_or(Malformed { question_end: None })?;
+        let end = end_of_name + 4;
+        let malformed = Malformed { question_end: Some(end) };
+        // A question has records in no other section, but an IXFR its SOA in authority (RFC 1995, section 3).
+        let authority = count(8);
+        if count(6) != 0 || (authority != 0 && (qtype != IXFR || authority != 1)) {
+            return Err(malformed);
+        }
+        let mut records = Records { octets, at: end };
+        if authority == 1 {
+            records.next().ok_or(malformed)?;
+        }
+        let (edns, tsig) = read_additional(&mut records, count(10)).ok_or(malformed)?;
+        if records.at != octets.len() {
+            return Err(malformed);
+        }
+        let name = LowerName::new(octets.get(HEADER..end_of_name).unwrap_or_default());
+        Ok(Self { name, qtype, qclass, end, edns, tsig })
+    }
+}
+
+/// EDNS and TSIG of the additional section; none where the section is malformed.
+fn read_additional(records: &mut Records, count: u16) -> Option<(Option<Edns>, Option<Tsig>)> {
+    let (mut edns, mut tsig) = (None, None);
+    for left in (0..count).rev() {
+        let start = records.at;
+        let record = records.next()?;
+        match record.rtype {
+            // One OPT, at the root (RFC 6891, section 6.1.1).
+            OPT if edns.is_none() && record.root => edns = Some(read_edns(&record)?),
+            OPT => return None,
+            // A TSIG is the last record (RFC 8945, section 5.1).
+            TSIG if left != 0 => return None,
+            TSIG => tsig = Some(read_tsig(&record, records, start)?),
+            _ => {}
+        }
+    }
+    Some((edns, tsig))
+}
+
+/// A TSIG that begins at `start` (RFC 8945, section 4.2); its names are not compressed.
+fn read_tsig(record: &Record, records: &Records, start: usize) -> Option<Tsig> {
+    let owner = rdata::name_at(records.octets.get(start..)?)?.len();
+    let data = records.at - record.rdata.len();
+    if record.class != CLASS_ANY || record.ttl != 0 || start + owner + 10 != data {
+        return None;
+    }
+    // Time and fudge have 8 octets; behind the MAC stand id, error, and what more there is to say of it.
+    let mac = rdata::name_at(record.rdata)?.len() + 8;
+    let other = mac + 2 + usize::from(u16_at(record.rdata, mac)?) + 4;
+    let end = other + 2 + usize::from(u16_at(record.rdata, other)?);
+    (end == record.rdata.len()).then(|| Tsig { head: start..data - 2, signed: data..data + mac })
+}
+
+fn read_edns(record: &Record) -> Option<Edns> {
+    let [_, version, flags, _] = record.ttl.to_be_bytes();
+    let mut edns = Edns { payload: record.class, version, wants_dnssec: flags & 0x80 != 0, wants_nsid: false };
+    let mut rest = record.rdata;
+    while !rest.is_empty() {
+        let (code, len) = (u16_at(rest, 0)?, usize::from(u16_at(rest, 2)?));
+        edns.wants_nsid |= code == NSID;
+        rest = rest.get(4 + len..)?;
+    }
+    Some(edns)
+}
+
+/// Where the name of the first question ends; none where it is no name. A pointer has nothing to point at there.
+fn question_name(octets: &[u8]) -> Option<usize> {
+    let mut at = HEADER;
+    loop {
+        let len = usize::from(*octets.get(at)?);
+        at += len + 1;
+        if len > 63 || at - HEADER > MAX_NAME {
+            return None;
+        }
+        if len == 0 {
+            return Some(at);
+        }
+    }
+}
+
+/// Records of a message, one after another.
+struct Records<'a> {
+    octets: &'a [u8],
+    at: usize,
+}
+
+struct Record<'a> {
+    root: bool,
+    rtype: u16,
+    class: u16,
+    ttl: u32,
+    rdata: &'a [u8],
+}
+
+impl<'a> Records<'a> {
+    fn next(&mut self) -> Option<Record<'a>> {
+        let root = *self.octets.get(self.at)? == 0;
+        let fixed = skip_name(self.octets, self.at)?;
+        let rtype = u16_at(self.octets, fixed)?;
+        let class = u16_at(self.octets, fixed + 2)?;
+        let ttl = u32::from(u16_at(self.octets, fixed + 4)?) << 16 | u32::from(u16_at(self.octets, fixed + 6)?);
+        let from = fixed + 10;
+        let end = from + usize::from(u16_at(self.octets, fixed + 8)?);
+        let rdata = self.octets.get(from..end)?;
+        self.at = end;
+        Some(Record { root, rtype, class, ttl, rdata })
+    }
+}
+
+fn skip_name(octets: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        match *octets.get(at)? {
+            0 => return Some(at + 1),
+            len @ 1..=63 => at += usize::from(len) + 1,
+            0xc0.. => return octets.get(at + 1).map(|_| at + 2),
+            _ => return None,
+        }
+    }
+}
+
+fn u16_at(octets: &[u8], at: usize) -> Option<u16> {
+    octets.get(at..at + 2).map(|two| u16::from_be_bytes([two[0], two[1]]))
+}
