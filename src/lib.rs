@@ -24,4 +24,5 @@ pub mod cli;
 pub mod dns;
 pub mod image;
 pub mod steer;
+pub mod store;
 pub mod zone;

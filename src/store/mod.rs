@@ -1,0 +1,290 @@
+//! The store: what is kept over a restart, in sled 0.34.
+//!
+//! Verdicts, the last decision of each name, the history, overrides and the last good text of each zone. None of it
+//! is read while a question is answered, and the server serves without it: whatever goes wrong here ends in a state
+//! that is told, never in a panic or a wait.
+//!
+//! # What stands where
+//!
+//! All in one tree, since sled's batches are atomic within a tree only. A key is the entry's kind, what tells it from
+//! others of its kind, and the number of a piece (4 octets, big-endian); numbers are big-endian, so that entries
+//! stand in their order.
+//!
+//! | key | entry | written |
+//! | --- | --- | --- |
+//! | `c` hash of name and candidate (16) | a candidate's memory: `{key, memory}` | with each change of a verdict |
+//! | `d` hash of the name (16) | the last non-empty decision: `{name, decision}` | with each decision |
+//! | `e` id (8) | an event: its time, `{generation, transition}` | once; removed when it is too old, or one too many |
+//! | `o` id (8) | an override | when placed; removed when released or expired |
+//! | `z` hash of the origin (16) | a zone: `{origin, main, files}`, then the files' octets | when a zone with no errors is taken |
+//! | `s` | the seal: what all others must be, and the numbers that only count up | with every commit |
+//!
+//! Each entry begins with a version, is cut into pieces of 4 KiB, and each piece has a checksum (`value.rs`). In the
+//! folder stand sled's own `db` (the log), `conf`, `blobs/` (empty always: no page of ours grows to 128 KiB) and
+//! `snap.*`, and beside them our `tip`, the number of the last commit that was acknowledged (`seal.rs`).
+//!
+//! # One thread writes
+//!
+//! Handles send batches through a bounded channel; one thread takes what waits, and commits it as one batch
+//! (`writer.rs`). Thus:
+//!
+//! - the order of writes is the order of sending, with no lock;
+//! - a sync is shared by all that waited for it: a sync costs the same for one verdict as for the thousand of a
+//!   provider that falls;
+//! - the seal can be kept: it is the sum over all that is there, so two writers would each undo the other's;
+//! - sled may panic or wait for ever when its file or one of its threads fails. Then it is this thread that is lost,
+//!   and not a task that serves. Every commit is timed; one that takes too long ends the store (`health.rs`).
+//!
+//! Reading (the start, pages of events) needs no such order and goes past the thread.
+//!
+//! # What a crash leaves behind
+//!
+//! A commit is: apply the batch, flush, **`fdatasync` the log**, write the tip, acknowledge. sled's flush ends with
+//! `sync_file_range`, which says nothing of the file's length nor of the disk's cache; the `fdatasync` is ours. So
+//! when the process or the machine stops
+//!
+//! - before the flush: nothing of the batch is there;
+//! - within the flush or before the sync: all of the batch or nothing. sled puts a marker before a batch that tells
+//!   where it must end, and its recovery stops at a batch whose end is not there;
+//! - after the sync: all of it is there, acknowledged or not. Who got no answer must look.
+//!
+//! Batches that were posted are committed like all others, as soon as the thread comes to them: at most one commit
+//! later. What is lost with them, at worst, the next probe finds again.
+//!
+//! A sync that fails is not tried again: after it, the page cache may call clean what the disk never took. The store
+//! is gone until the next start, and writes say so.
+//!
+//! # What damage leaves behind
+//!
+//! Opening runs in a thread of its own with a time limit (`opening.rs`), rehearses a commit, opens again, reads every
+//! entry once, and counts it against the seal (`load.rs`). If sled fails, panics or hangs, if a checksum or the sum is wrong, or the log ends before the
+//! tip, then the store is set aside: a new one is made in `<folder>.new`, and when that works, the old is renamed to
+//! `<folder>.damaged-<time>` and the new one takes its place. At most 5 are kept so. If no new one can be made
+//! either, nothing is moved. A disk that is full or read-only, or a folder that another process holds, is no damage:
+//! the store stays where it is, and this start has none.
+//!
+//! A value of a version that this program does not know is passed over, reported, and left for the program that wrote
+//! it.
+
+mod event;
+mod failure;
+mod folder;
+mod health;
+pub mod kept;
+mod key;
+mod load;
+mod opening;
+mod seal;
+mod stored;
+mod value;
+mod writer;
+
+use std::io;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::{Arc, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+
+pub use event::{EVENTS_LIMIT, EVENTS_SCANNED, EventFilter, EventsPage};
+pub use failure::StoreError;
+pub use folder::SET_ASIDE_KEPT;
+pub use health::{Condition, Counts, Health};
+pub use opening::{OpenState, Opened, open};
+
+use health::Shared;
+use kept::Write;
+use opening::panic_text;
+use writer::{Order, Writer};
+
+/// What the store must be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where it stands: `<data>/store`.
+    pub folder: PathBuf,
+    /// How long opening may take in all.
+    pub open_limit: Duration,
+    /// How long one commit may take, or a look through the events; after a commit that takes longer the store counts
+    /// as gone.
+    pub write_limit: Duration,
+    /// Events kept by number ...
+    pub keep_events: u64,
+    /// ... and by age.
+    pub keep_days: u32,
+    /// Octets of one zone's text, with all that it includes.
+    pub zone_limit: usize,
+    /// Batches that may wait.
+    pub queue: usize,
+}
+
+impl Settings {
+    /// The defaults: 30 s to open, 30 s to write, 100,000 events, 90 days, 64 MiB a zone, 1,024 batches waiting,
+    /// tidied every 30 s.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            open_limit: Duration::from_secs(30),
+            write_limit: Duration::from_secs(30),
+            keep_events: 100_000,
+            keep_days: 90,
+            zone_limit: 64 * 1024 * 1024,
+            queue: 1024,
+        }
+    }
+}
+
+/// A value that was passed over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// `event 12`, `override 3`, `zone z\x01...`.
+    pub what: String,
+    pub why: String,
+}
+
+/// The handle to the store. Clones reach the same one.
+#[derive(Clone, Debug)]
+pub struct Store {
+    orders: mpsc::Sender<Order>,
+    shared: Arc<Shared>,
+    queue: usize,
+    write_limit: Duration,
+}
+
+impl Store {
+    /// Keeps all of the batch or nothing. The future ends when it is on the disk, flushed and synced. Dropping the
+    /// future does not call the batch back.
+    ///
+    /// # Errors
+    /// `TooLarge` and `Unencodable`: nothing is kept, the store goes on. `Gone` and `Closed`: nothing is kept.
+    /// `Late`: not known.
+    pub async fn write(&self, batch: Vec<Write>) -> Result<(), StoreError> {
+        self.shared.check()?;
+        let (reply, answer) = oneshot::channel();
+        let kept = async {
+            let order = Order::Write(batch, Some(reply));
+            self.orders.send(order).await.map_err(|_| self.ended())?;
+            answer.await.unwrap_or_else(|_| Err(self.ended()))
+        };
+        self.watched(kept).await
+    }
+
+    /// As `write`, but the batch has its place in the order of all when this returns, not when the future is polled: who
+    /// leaves the waiting to another task still has its batches kept one after the other.
+    ///
+    /// # Errors
+    /// Those of `write`; `Full` where too many batches wait already.
+    pub fn submit(&self, batch: Vec<Write>) -> impl Future<Output = Result<(), StoreError>> + Send + use<> {
+        let (reply, answer) = oneshot::channel();
+        let placed = self.place(Order::Write(batch, Some(reply)));
+        let store = self.clone();
+        async move {
+            placed?;
+            store.watched(async { answer.await.unwrap_or_else(|_| Err(store.ended())) }).await
+        }
+    }
+
+    /// Keeps all of the batch or nothing, soon: nobody waits for the disk. Order among writes and posts is kept.
+    ///
+    /// # Errors
+    /// `Full`, `Gone`, `Closed`: the batch is dropped, and counted.
+    pub fn post(&self, batch: Vec<Write>) -> Result<(), StoreError> {
+        let posted = self.place(Order::Write(batch, None));
+        if posted.is_err() {
+            self.shared.drop_one();
+        }
+        posted
+    }
+
+    /// Events, newest first. Looks at no more than 20,000 of them; the page says where to go on.
+    ///
+    /// # Errors
+    /// `Gone`, `Closed`; `Late` where the disk does not answer.
+    pub async fn events(&self, filter: EventFilter) -> Result<EventsPage, StoreError> {
+        self.shared.check()?;
+        let shared = self.shared.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            let tree = shared.tree.read().unwrap_or_else(PoisonError::into_inner);
+            tree.as_ref().map_or(Err(StoreError::Closed), |tree| event::page(tree, &filter))
+        });
+        match tokio::time::timeout(self.write_limit, reading).await {
+            Ok(Ok(page)) => page,
+            Ok(Err(failed)) => Err(StoreError::Gone(match failed.try_into_panic() {
+                Ok(panic) => format!("reading panicked: {}", panic_text(&*panic)),
+                Err(_) => "the program is ending".to_owned(),
+            })),
+            Err(_) => Err(StoreError::Late(self.write_limit)),
+        }
+    }
+
+    /// Keeps what was written and posted before, and closes: the folder is free for another process then. Other
+    /// handles get `Closed` from now on.
+    ///
+    /// # Errors
+    /// `Gone`, where the store had failed or fails now; `Late`.
+    pub async fn close(self) -> Result<(), StoreError> {
+        self.shared.check()?;
+        let (reply, answer) = oneshot::channel();
+        let closed = async {
+            self.orders.send(Order::Close(reply)).await.map_err(|_| self.ended())?;
+            answer.await.map_err(|_| self.ended())?;
+            self.shared.check()
+        };
+        self.watched(closed).await
+    }
+
+    /// How it is, without waiting.
+    pub fn health(&self) -> Health {
+        self.shared.health()
+    }
+
+    /// Starts the thread.
+    fn start(settings: &Settings, shared: Arc<Shared>, writer: Writer) -> io::Result<Self> {
+        let (orders, received) = mpsc::channel(settings.queue.max(1));
+        thread::Builder::new().name("store".to_owned()).spawn(move || writer.run(received))?;
+        describe_metrics();
+        Ok(Self { orders, shared, queue: settings.queue, write_limit: settings.write_limit })
+    }
+
+    /// A store that keeps nothing; `shared` has failed already.
+    fn refusing(settings: &Settings, shared: Arc<Shared>) -> Self {
+        let (orders, _) = mpsc::channel(1);
+        Self { orders, shared, queue: settings.queue, write_limit: settings.write_limit }
+    }
+
+    /// Gives an order its place among those that wait.
+    fn place(&self, order: Order) -> Result<(), StoreError> {
+        self.shared.check()?;
+        self.orders.try_send(order).map_err(|why| match why {
+            TrySendError::Full(_) => StoreError::Full(self.queue),
+            TrySendError::Closed(_) => self.ended(),
+        })
+    }
+
+    /// Waits for the thread as long as it gets on: many batches may stand before this one, but each commit has its
+    /// limit.
+    async fn watched(&self, answer: impl Future<Output = Result<(), StoreError>>) -> Result<(), StoreError> {
+        let mut answer = pin!(answer);
+        loop {
+            match tokio::time::timeout(self.write_limit / 4, &mut answer).await {
+                Ok(answer) => return answer,
+                Err(_) if self.shared.check().is_err() => return Err(StoreError::Late(self.write_limit)),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Why the thread has ended.
+    fn ended(&self) -> StoreError {
+        self.shared.check().err().unwrap_or(StoreError::Closed)
+    }
+}
+
+fn describe_metrics() {
+    metrics::describe_counter!("pointsman_store_writes_total", "Batches that are on the disk, synced");
+    metrics::describe_counter!("pointsman_store_dropped_total", "Batches that were posted and could not be kept");
+    let seconds = metrics::Unit::Seconds;
+    metrics::describe_histogram!("pointsman_store_write_seconds", seconds, "Time of a commit, its sync included");
+}
