@@ -22,6 +22,7 @@
 
 pub mod cli;
 pub mod dns;
+pub mod health;
 pub mod image;
 pub mod steer;
 pub mod store;

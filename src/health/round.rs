@@ -1,0 +1,240 @@
+//! One round: resolve the target if that is due, choose addresses, probe each, report what was seen.
+//!
+//! A report is sent as soon as its probe has ended, not when the round has. A probe gives its turn back before it
+//! reports, so a controller that is slow holds up rounds, not connections.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+use super::fault::{self, Seen, fault, timed_out};
+use super::http::{self, Http};
+use super::message::{Plan, Report};
+use super::phase::Phase;
+use super::prober::Clock;
+use super::reach::{self, Routes};
+use super::resolve::Targets;
+use super::rotation::{Memory, PACED_ADDRESSES};
+use super::schedule::Due;
+use super::settings::Settings;
+use crate::steer::observation::{Cause, Observation, Outcome, Stage};
+use crate::steer::policy::{ProbeRule, Scheme, Target};
+use crate::steer::time::Time;
+
+/// Paced probes that may be missed before an observation says nothing any more.
+const HOLDS_ROUNDS: u32 = 3;
+/// The kernel and the resolver count time apart: what is resolved again a moment after it ran out is new.
+const AFTER_TTL: Duration = Duration::from_millis(2);
+
+/// Says what the metrics mean, to the recorder that stands.
+pub fn describe_metrics() {
+    describe_counter!("pointsman_probes_total", "Probes by outcome (pass, fail, not-sent) and the stage that failed");
+    describe_histogram!("pointsman_probe_duration_seconds", Unit::Seconds, "How long probes took, by outcome");
+    describe_gauge!("pointsman_probes_in_flight", "Probes under way");
+}
+
+/// What all rounds share.
+pub struct Rounds {
+    pub settings: Settings,
+    pub http: Http,
+    pub targets: Targets,
+    pub routes: Arc<Routes>,
+    pub turns: Semaphore,
+    pub clock: Clock,
+    pub reports: mpsc::Sender<Report>,
+}
+
+impl Rounds {
+    /// Carries out what is due, and returns what was learnt.
+    pub async fn run(&self, due: &Due) -> Memory {
+        let began = Instant::now();
+        let (addresses, mut learnt) = match self.addresses(due).await {
+            Ok(resolved) => resolved,
+            Err(reason) => {
+                self.report_unresolved(due, began.elapsed(), reason).await;
+                return Memory::default();
+            }
+        };
+        let Some(cause) = due.task.cause() else { return learnt };
+        let limit = due.plan.probe.timeout.saturating_sub(began.elapsed());
+        let chosen = due.memory.choose(&addresses, cause);
+        let probe = |place: usize| {
+            let address = chosen.get(place).copied();
+            async move { Some((address?, self.probe_and_report(&due.plan, address?, cause, limit).await?)) }
+        };
+        // Two of each family at most: see `rotation`.
+        const { assert!(PACED_ADDRESSES == 2) };
+        let ended = tokio::join!(probe(0), probe(1), probe(2), probe(3));
+        for (address, outcome) in [ended.0, ended.1, ended.2, ended.3].into_iter().flatten() {
+            learnt.note(address, stage(&outcome));
+        }
+        learnt
+    }
+
+    /// All addresses of the target, with what is to be remembered of them.
+    async fn addresses(&self, due: &Due) -> Result<(Arc<[IpAddr]>, Memory), String> {
+        let name = match &due.plan.target {
+            Target::Addresses(addresses) => return Ok((addresses.as_slice().into(), Memory::default())),
+            Target::Name(name) => name,
+        };
+        if let Some(fresh) = due.memory.fresh((self.clock)()) {
+            return Ok((fresh, Memory::default()));
+        }
+        let found = self.targets.resolve(name, due.memory.last_known(), due.plan.probe.timeout).await?;
+        let learnt = Memory::resolved(&found.addresses, (self.clock)().after(found.ttl + AFTER_TTL));
+        let addresses: Arc<[IpAddr]> = found.addresses.as_slice().into();
+        let candidate = due.plan.candidate.clone();
+        self.report(Report::Resolved { candidate, addresses: found.addresses, ttl: found.ttl }).await;
+        Ok((addresses, learnt))
+    }
+
+    /// A target that does not resolve is a failure of the candidate; for a refresh, which probes nothing, it is none.
+    async fn report_unresolved(&self, due: &Due, lasted: Duration, reason: String) {
+        debug!(candidate = %due.plan.candidate, reason, "the target does not resolve");
+        let Some(cause) = due.task.cause() else { return };
+        let outcome = Outcome::Fail(fault(Stage::Resolve, reason));
+        count(&outcome, lasted);
+        let ended = (self.clock)();
+        self.report(observed(&self.settings, &due.plan, cause, None, (ended.before(lasted), ended), outcome)).await;
+    }
+
+    /// Probes one address. Nothing where it cannot be probed from here.
+    async fn probe_and_report(&self, plan: &Plan, address: IpAddr, cause: Cause, limit: Duration) -> Option<Outcome> {
+        if !self.routes.reach(address) {
+            debug!(candidate = %plan.candidate, %address, "not probed: no route");
+            return None;
+        }
+        let turn = self.turns.acquire().await.ok()?;
+        let in_flight = InFlight::begin();
+        let (began, clock) = ((self.clock)(), Instant::now());
+        let seen = self.probe(&plan.probe, address, limit).await;
+        let (ended, lasted) = ((self.clock)(), clock.elapsed());
+        drop((in_flight, turn));
+        match seen {
+            Seen::Outcome(outcome) => {
+                debug!(candidate = %plan.candidate, %address, ?cause, ?outcome, ?lasted, "probed");
+                count(&outcome, lasted);
+                let times = (began, ended);
+                self.report(observed(&self.settings, plan, cause, Some(address), times, outcome.clone())).await;
+                Some(outcome)
+            }
+            Seen::Nothing(why) => {
+                warn!(candidate = %plan.candidate, %address, why, "a probe could not be sent");
+                counter!("pointsman_probes_total", "outcome" => "not-sent", "stage" => "none").increment(1);
+                None
+            }
+        }
+    }
+
+    async fn probe(&self, rule: &ProbeRule, address: IpAddr, limit: Duration) -> Seen {
+        if !self.settings.allow_private
+            && let Some(kind) = reach::special_kind(address)
+        {
+            let reason = format!("address {address} is {kind} and probe.allow_private is off");
+            return Seen::fault(fault(Stage::Connect, reason));
+        }
+        let seen = match rule.scheme {
+            Scheme::Https | Scheme::Http => self.http.probe(rule, address, limit).await,
+            Scheme::Tcp => self.tcp(rule, address, limit).await,
+        };
+        self.doubt_route(seen, address)
+    }
+
+    /// `tcp`: a connection, closed at once.
+    async fn tcp(&self, rule: &ProbeRule, address: IpAddr, limit: Duration) -> Seen {
+        let port = self.settings.ports.get(&rule.port).copied().unwrap_or(rule.port);
+        let began = Instant::now();
+        match tokio::time::timeout(limit, TcpStream::connect(SocketAddr::new(address, port))).await {
+            Ok(Ok(_)) => http::pass(rule, began.elapsed()),
+            Ok(Err(error)) => fault::of_connect(&error),
+            Err(_) => Seen::fault(timed_out(rule.timeout, Phase::Connecting)),
+        }
+    }
+
+    /// A connection that failed because the route of this machine has just gone says nothing of the candidate.
+    fn doubt_route(&self, seen: Seen, address: IpAddr) -> Seen {
+        let failed_to_connect = matches!(&seen, Seen::Outcome(Outcome::Fail(fault)) if fault.stage == Stage::Connect);
+        if failed_to_connect && !reach::is_routed(address) {
+            self.routes.check();
+            return Seen::Nothing(format!("no route to {address}"));
+        }
+        seen
+    }
+
+    /// Waits while the controller is behind. One that is gone stops the prober anyway.
+    async fn report(&self, report: Report) {
+        if self.reports.send(report).await.is_err() {
+            debug!("nobody listens to reports");
+        }
+    }
+}
+
+fn observed(
+    settings: &Settings,
+    plan: &Plan,
+    cause: Cause,
+    address: Option<IpAddr>,
+    (began, ended): (Time, Time),
+    outcome: Outcome,
+) -> Report {
+    Report::Observed(Observation {
+        candidate: plan.candidate.clone(),
+        vantage: Arc::clone(&settings.vantage),
+        cause,
+        address,
+        began,
+        ended,
+        holds: plan.probe.every * HOLDS_ROUNDS + plan.probe.timeout,
+        outcome,
+    })
+}
+
+fn stage(outcome: &Outcome) -> Option<Stage> {
+    match outcome {
+        Outcome::Pass { .. } => None,
+        Outcome::Fail(fault) => Some(fault.stage),
+    }
+}
+
+fn count(outcome: &Outcome, lasted: Duration) {
+    let (label, stage) = match stage(outcome) {
+        None => ("pass", "none"),
+        Some(stage) => ("fail", stage_label(stage)),
+    };
+    counter!("pointsman_probes_total", "outcome" => label, "stage" => stage).increment(1);
+    histogram!("pointsman_probe_duration_seconds", "outcome" => label).record(lasted);
+}
+
+fn stage_label(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Resolve => "resolve",
+        Stage::Connect => "connect",
+        Stage::Tls => "tls",
+        Stage::Timeout => "timeout",
+        Stage::Status => "status",
+        Stage::Body => "body",
+        Stage::Slow => "slow",
+    }
+}
+
+/// Counts one probe in flight for as long as it stands, also when it is dropped half way.
+struct InFlight;
+
+impl InFlight {
+    fn begin() -> Self {
+        gauge!("pointsman_probes_in_flight").increment(1);
+        Self
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        gauge!("pointsman_probes_in_flight").decrement(1);
+    }
+}
