@@ -21,6 +21,8 @@
 //! probe, an override, a reload and a restart.
 
 pub mod cli;
+pub mod config;
+pub mod controller;
 pub mod dns;
 pub mod health;
 pub mod image;

@@ -1,0 +1,63 @@
+//! From sections to each room's own Settings.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{Config, TcpSection};
+use crate::{dns, health, store, zone};
+
+impl Config {
+    /// What this Pointsman calls the place that it probes from: as configured, else the machine's host name.
+    pub fn vantage(&self) -> String {
+        if !self.server.vantage.is_empty() {
+            return self.server.vantage.clone();
+        }
+        // The second for a unit that sees of /proc nothing but processes.
+        let names = ["/proc/sys/kernel/hostname", "/etc/hostname"].map(std::fs::read_to_string);
+        let mut names = names.iter().flatten().map(|name| name.trim()).filter(|name| !name.is_empty());
+        names.next().unwrap_or("local").to_owned()
+    }
+
+    pub fn zone_settings(&self) -> zone::folder::Settings {
+        // Reading the configuration has seen that the defaults are good.
+        let defaults = self.defaults().unwrap_or_default();
+        zone::folder::Settings { providers: self.providers(), defaults, ..zone::folder::Settings::default() }
+    }
+
+    pub fn dns_settings(&self) -> dns::Settings {
+        let TcpSection { connections, per_client, idle } = self.dns.tcp.clone();
+        let defaults = dns::Settings::default();
+        dns::Settings {
+            listen: self.dns.listen.clone(),
+            threads: if self.dns.threads == 0 { defaults.threads } else { self.dns.threads },
+            tcp: dns::TcpSettings { connections, per_client, idle: idle.0, ..defaults.tcp },
+        }
+    }
+
+    pub fn health_settings(&self, vantage: Arc<str>) -> health::Settings {
+        health::Settings {
+            vantage,
+            resolvers: self.probe.resolvers.clone(),
+            extra_ca: self.probe.extra_ca.clone(),
+            user_agent: self.probe.user_agent.clone(),
+            headers: self.probe.headers.clone().into_iter().collect(),
+            allow_private: self.probe.allow_private,
+            ports: self.probe.ports.clone(),
+            in_flight: self.probe.in_flight,
+            ..health::Settings::default()
+        }
+    }
+
+    pub fn store_settings(&self) -> store::Settings {
+        store::Settings {
+            open_limit: self.store.open_limit.0,
+            keep_events: self.store.events,
+            keep_days: self.store.days,
+            ..store::Settings::new(self.store_folder())
+        }
+    }
+
+    fn store_folder(&self) -> PathBuf {
+        self.server.data.join("store")
+    }
+}

@@ -1,0 +1,139 @@
+//! Publishing: a new `Arc` for every change, copied and swapped.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::task::Task;
+use crate::image::Image;
+use crate::image::published::{FlattenedSet, FlattenedSets, Published, Selection};
+use crate::steer::observation::CandidateKey;
+use crate::steer::policy::{Shape, SteeredName, Target};
+use crate::steer::time::Time;
+use crate::store::kept::{LastDecision, Write};
+
+/// How long the addresses of a target stay in use while it does not resolve.
+const KEEP_SET: Duration = Duration::from_secs(3_600);
+/// The least TTL of a flattened answer, in seconds.
+const LEAST_TTL: u64 = 5;
+
+/// What a target name resolved to, and when.
+#[derive(Clone, Debug)]
+pub(super) struct Resolved {
+    set: Arc<FlattenedSet>,
+    at: Time,
+}
+
+impl Resolved {
+    pub(super) fn addresses(&self) -> &[IpAddr] {
+        &self.set.addresses
+    }
+}
+
+impl Task {
+    pub(super) fn take_resolved(&mut self, key: CandidateKey, addresses: Vec<IpAddr>, ttl: Duration, now: Time) {
+        let ttl = u32::try_from(ttl.as_secs().max(LEAST_TTL)).unwrap_or(u32::MAX);
+        let mut addresses = addresses;
+        addresses.sort_unstable();
+        addresses.dedup();
+        // A report may come after its candidate has left, or has got addresses of its own.
+        let Some(Target::Name(_)) = self.target(&key) else { return };
+        if addresses.is_empty() {
+            return;
+        }
+        let set = FlattenedSet { addresses, ttl };
+        let known = self.resolved.get_mut(&key).filter(|known| *known.set == set);
+        if let Some(known) = known {
+            known.at = now;
+            return;
+        }
+        self.sets_changed |= self.steering.name(&key.name).is_some_and(|name| name.shape == Shape::Flattened);
+        self.resolved.insert(key, Resolved { set: Arc::new(set), at: now });
+    }
+
+    /// Lets go of sets that were not renewed for [`KEEP_SET`].
+    pub(super) fn forget_old_sets(&mut self, now: Time) {
+        let before = self.resolved.len();
+        self.resolved.retain(|_, resolved| now.since(resolved.at) <= KEEP_SET);
+        self.sets_changed |= self.resolved.len() < before;
+    }
+
+    /// The targets that sets are of.
+    pub(super) fn resolved_targets(&self) -> HashMap<CandidateKey, Target> {
+        self.resolved.keys().filter_map(|key| Some((key.clone(), self.target(key)?.clone()))).collect()
+    }
+
+    /// Lets go of the sets of candidates that have left, or have another target than `before`.
+    pub(super) fn forget_sets_of_others(&mut self, before: &HashMap<CandidateKey, Target>) {
+        let mut resolved = std::mem::take(&mut self.resolved);
+        resolved.retain(|key, _| self.target(key).is_some_and(|now| before.get(key) == Some(now)));
+        self.resolved = resolved;
+    }
+
+    fn target(&self, key: &CandidateKey) -> Option<&Target> {
+        let name = self.steering.name(&key.name)?;
+        name.candidates.iter().find(|candidate| candidate.id == key.candidate).map(|candidate| &candidate.target)
+    }
+
+    /// A new image with the decisions of its names.
+    pub(super) fn publish_image(&mut self, image: Image) {
+        let image = Arc::new(image);
+        let slots = image.slots();
+        // `install` has decided every name that the image holds.
+        let decisions = slots.iter().filter_map(|name| self.steering.decision(&name.name).cloned()).collect();
+        // A zone may hold a name that stands in a deeper zone too; only the one that answers is steered.
+        let steered =
+            |name: &Arc<SteeredName>| self.steering.name(&name.name).is_some_and(|own| Arc::ptr_eq(own, name));
+        let slots = slots.iter().enumerate().filter(|(_, name)| steered(name));
+        self.slots = slots.map(|(slot, name)| (name.name.clone(), slot)).collect();
+        self.sets_changed = true;
+        self.publish(image, Selection(decisions));
+    }
+
+    /// The same image with new decisions for these names.
+    pub(super) fn publish_decisions(&mut self, names: &[Arc<str>]) {
+        let published = self.published.load_full();
+        let mut selection = published.selection.0.clone();
+        for name in names {
+            let slot = self.slots.get(name).and_then(|slot| selection.get_mut(*slot));
+            if let (Some(entry), Some(decision)) = (slot, self.steering.decision(name)) {
+                entry.clone_from(decision);
+            }
+        }
+        self.publish(published.image.clone(), Selection(selection));
+    }
+
+    fn publish(&mut self, image: Arc<Image>, selection: Selection) {
+        self.generation += 1;
+        let flattened = if std::mem::take(&mut self.sets_changed) {
+            Arc::new(self.flattened_sets(&image))
+        } else {
+            self.published.load().flattened.clone()
+        };
+        let selection = Arc::new(selection);
+        self.published.store(Arc::new(Published { generation: self.generation, image, flattened, selection }));
+    }
+
+    fn flattened_sets(&self, image: &Image) -> FlattenedSets {
+        let sets = image.slots().iter().map(|name| {
+            if name.shape != Shape::Flattened {
+                return Vec::new();
+            }
+            let set = |id: &Arc<str>| {
+                let key = CandidateKey { name: name.name.clone(), candidate: id.clone() };
+                self.resolved.get(&key).map(|resolved| resolved.set.clone())
+            };
+            name.candidates.iter().map(|candidate| set(&candidate.id)).collect()
+        });
+        FlattenedSets(sets.collect())
+    }
+
+    /// What to keep of a name's decision: the last shares that were not empty.
+    pub(super) fn last_decision(&self, name: &str) -> Write {
+        match self.steering.last(name) {
+            Some(intervals) => Write::Decision(name.to_owned(), LastDecision { intervals }),
+            None => Write::ForgetDecision(name.to_owned()),
+        }
+    }
+}

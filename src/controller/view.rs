@@ -1,0 +1,256 @@
+//! What the controller tells of its state: the documents of the JSON API, which the commands read back.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::steer::observation::{Family, Fault};
+use crate::steer::transition::{Standing, Verdict};
+
+/// The state in short: what `/health`, `/readyz` and the head of `status` need.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Overview {
+    pub version: String,
+    pub vantage: String,
+    pub started: Timestamp,
+    pub now: Timestamp,
+    pub generation: u64,
+    pub serving: Serving,
+    /// Whether every candidate has been probed once, or had its time to be.
+    pub first_round: FirstRound,
+    pub zones: Counts,
+    pub names: NameCounts,
+    pub candidates: StandingCounts,
+    pub overrides_in_force: usize,
+    pub frozen: bool,
+    pub store: StoreState,
+    /// Address families that this vantage has no route for; they are not probed.
+    pub families_without_route: Vec<Family>,
+    /// What needs an operator, one line each, most urgent first.
+    pub alerts: Vec<String>,
+    pub last_reload: Option<ReloadReport>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Serving {
+    Starting,
+    Serving,
+    Stopping,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FirstRound {
+    Pending,
+    Done,
+}
+
+/// Zones by whether what is served is what the file says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    pub serving: usize,
+    /// The file has errors; the last good text is served.
+    pub stale: usize,
+    /// The file has errors and there is no last good text: SERVFAIL.
+    pub broken: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameCounts {
+    pub steered: usize,
+    /// Names for which no candidate is usable.
+    pub without_usable: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandingCounts {
+    pub up: usize,
+    pub impaired: usize,
+    pub down: usize,
+    pub recovering: usize,
+    pub unknown: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum StoreState {
+    Ok,
+    /// The store did not open and was set aside; a new one is in use.
+    SetAside {
+        why: String,
+        moved_to: String,
+    },
+    /// Nothing is kept: no store could be opened, or it failed while running.
+    Gone {
+        why: String,
+    },
+}
+
+/// One provider. `verdict` is of the provider as a whole and is `unknown` as long as only candidates are judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProviderView {
+    pub id: String,
+    pub name: String,
+    pub home: String,
+    pub status_page: Option<String>,
+    pub candidates: StandingCounts,
+    /// Steered names that it serves a share of now.
+    pub serving_names: usize,
+    /// The id of the override that drains it.
+    pub drained_by: Option<u64>,
+}
+
+/// One steered name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NameView {
+    /// Presentation format, absolute.
+    pub name: String,
+    pub zone: String,
+    /// `cname`, `addresses`, `flattened`.
+    pub shape: String,
+    pub ttl: u32,
+    /// Why it answers as it does, one line.
+    pub rule: String,
+    pub since: Timestamp,
+    /// Whether the owner's own records answer.
+    pub static_answer: bool,
+    /// Whether any candidate can be used: is not down, drained or forbidden.
+    pub usable: bool,
+    pub candidates: Vec<CandidateView>,
+}
+
+/// One candidate of a name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CandidateView {
+    pub id: String,
+    pub provider: String,
+    pub home: String,
+    /// The target's name, or its addresses separated by commas.
+    pub target: String,
+    pub verdict: Verdict,
+    pub standing: Standing,
+    pub since: Timestamp,
+    /// Of the clients, 0 to 1.
+    pub share: f64,
+    /// Why it serves or not, one line.
+    pub reason: String,
+    pub standby: bool,
+    /// When its clean window ends, while it recovers.
+    pub clean_until: Option<Timestamp>,
+    pub failures_in_row: u32,
+    /// Of the last paced probes: how many failed, of how many.
+    pub recent_failures: (u32, u32),
+    pub last_pass: Option<Timestamp>,
+    pub last_latency_ms: Option<u64>,
+    pub last_fault: Option<FaultView>,
+    /// What its target name resolves to; its own addresses otherwise.
+    pub addresses: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FaultView {
+    pub at: Timestamp,
+    pub address: Option<String>,
+    #[serde(flatten)]
+    pub fault: Fault,
+}
+
+/// One zone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ZoneView {
+    pub origin: String,
+    pub serial: u32,
+    pub state: ZoneState,
+    pub file: String,
+    pub records: usize,
+    pub steered_names: usize,
+    pub loaded: Option<Timestamp>,
+    pub errors: usize,
+    pub warnings: usize,
+    /// What `check` says of the file, at most the first 20.
+    pub diagnostics: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ZoneState {
+    Serving,
+    Stale,
+    Broken,
+}
+
+/// What would be answered, and every step why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub rtype: String,
+    pub client: String,
+    /// `NOERROR`, `NXDOMAIN`, ...
+    pub rcode: String,
+    /// The answer section in presentation format, a record a line.
+    pub answer: Vec<String>,
+    /// From the question to the answer, one line each.
+    pub steps: Vec<String>,
+    /// The candidate that this client gets.
+    pub candidate: Option<String>,
+    /// The steered name with all its candidates, if the answer is steered.
+    pub steered: Option<NameView>,
+}
+
+/// One event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventView {
+    pub id: u64,
+    pub generation: u64,
+    pub at: Timestamp,
+    /// `verdict`, `decision`, `override`.
+    pub kind: String,
+    pub subject: String,
+    pub from: String,
+    pub to: String,
+    pub why: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
+}
+
+/// Some events, newest first.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EventPage {
+    pub events: Vec<EventView>,
+    /// `before` for the next page; none at the end.
+    pub next: Option<u64>,
+}
+
+/// One override in force.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OverrideView {
+    pub id: u64,
+    /// `drain`, `pin`, `freeze`.
+    pub order: String,
+    /// What it is about: `bunny`, `www.shop.example./bunny`, a glob, `everything`.
+    pub subject: String,
+    pub author: String,
+    pub reason: String,
+    pub placed: Timestamp,
+    pub until: Option<Timestamp>,
+    /// Names that it touches now.
+    pub names: usize,
+    /// Whether it is kept over a restart; it is in force either way.
+    pub stored: bool,
+}
+
+/// How a reload went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReloadReport {
+    pub at: Timestamp,
+    pub generation: u64,
+    /// Everything was good and is in force.
+    pub ok: bool,
+    /// Origins whose content changed, and those that left.
+    pub changed: Vec<String>,
+    pub removed: Vec<String>,
+    /// Origins whose file has errors, and what is wrong with the configuration, a line each.
+    pub errors: Vec<String>,
+    pub warnings: usize,
+}

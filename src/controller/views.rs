@@ -1,0 +1,320 @@
+//! The state as the documents of the API.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::overrides::absolute;
+use super::task::Task;
+use super::timestamp;
+use super::view::{
+    CandidateView, Counts, EventPage, EventView, FaultView, NameCounts, NameView, Overview, ProviderView,
+    StandingCounts, StoreState, ZoneState, ZoneView,
+};
+use crate::steer::decision::{CandidateReason, Source};
+use crate::steer::observation::CandidateKey;
+use crate::steer::overrides::{DrainSubject, Order};
+use crate::steer::policy::{Candidate, Shape, SteeredName, Target};
+use crate::steer::transition::{Change, OverrideState, Standing};
+use crate::store::kept::Event;
+use crate::store::{Condition, EventFilter, OpenState};
+use crate::zone::diagnostic::Diagnostic;
+
+/// Diagnostics of a zone that its document shows.
+const MAX_DIAGNOSTICS: usize = 20;
+
+impl Task {
+    pub(super) fn overview(&mut self) -> Overview {
+        self.look_at_first_round();
+        let now = self.clock.now();
+        let zones = self.zone_counts();
+        let names = NameCounts {
+            steered: self.steering.names().count(),
+            without_usable: self.steering.names().filter(|name| !self.steering.usable(&name.name)).count(),
+        };
+        let mut candidates = StandingCounts::default();
+        for name in self.steering.names() {
+            for candidate in &name.candidates {
+                candidates.count(self.standing(name, candidate));
+            }
+        }
+        let families_without_route = (self.families_without_route)();
+        let mut overview = Overview {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            vantage: self.vantage.to_string(),
+            started: timestamp(self.started),
+            now: timestamp(now),
+            generation: self.generation,
+            serving: *self.serving.borrow(),
+            first_round: self.first_round,
+            zones,
+            names,
+            candidates,
+            overrides_in_force: self.steering.overrides().count(),
+            frozen: self.steering.overrides().any(|order| order.order == Order::Freeze),
+            store: self.store_state(),
+            families_without_route,
+            alerts: Vec::new(),
+            last_reload: self.last_reload.clone(),
+        };
+        overview.alerts = self.alerts(&overview);
+        overview
+    }
+
+    /// What needs an operator, most urgent first.
+    fn alerts(&self, overview: &Overview) -> Vec<String> {
+        let mut alerts = Vec::new();
+        for (origin, entry) in &self.zones {
+            match entry.state {
+                ZoneState::Broken => {
+                    alerts.push(format!("zone {origin} is broken and answers SERVFAIL: see /v1/zones"));
+                }
+                ZoneState::Stale => alerts.push(format!("zone {origin} is stale: its file does not check out")),
+                ZoneState::Serving => {}
+            }
+        }
+        let unusable = self.steering.names().filter(|name| !self.steering.usable(&name.name));
+        let mut unusable: Vec<_> = unusable.map(|name| format!("{} has no usable candidate", name.name)).collect();
+        unusable.sort_unstable();
+        alerts.append(&mut unusable);
+        for order in self.steering.overrides() {
+            let Order::Pin(key) = &order.order else { continue };
+            let standing = self.steering.candidate(key).map(|candidate| candidate.standing);
+            if let Some(standing @ (Standing::Down | Standing::Recovering)) = standing {
+                alerts.push(format!("override {} pins {key}, which is {standing}", order.id));
+            }
+        }
+        if overview.frozen {
+            alerts.push("decisions are frozen".to_owned());
+        }
+        match &overview.store {
+            StoreState::Ok => {}
+            StoreState::SetAside { why, moved_to } => {
+                alerts.push(format!("the store was set aside to {moved_to}: {why}"));
+            }
+            StoreState::Gone { why } => alerts.push(format!("nothing is kept over a restart: {why}")),
+        }
+        if let Some(reload) = self.last_reload.as_ref().filter(|reload| !reload.ok) {
+            alerts.push(format!("the last reload found {} errors", reload.errors.len()));
+        }
+        alerts
+    }
+
+    fn zone_counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for entry in self.zones.values() {
+            match entry.state {
+                ZoneState::Serving => counts.serving += 1,
+                ZoneState::Stale => counts.stale += 1,
+                ZoneState::Broken => counts.broken += 1,
+            }
+        }
+        counts
+    }
+
+    fn store_state(&self) -> StoreState {
+        if let Condition::Gone { why } = self.keeping.store().health().condition {
+            return StoreState::Gone { why };
+        }
+        match &self.open_state {
+            OpenState::Fine => StoreState::Ok,
+            OpenState::SetAside { why, moved_to } => {
+                StoreState::SetAside { why: why.clone(), moved_to: moved_to.display().to_string() }
+            }
+            OpenState::Gone { why } => StoreState::Gone { why: why.clone() },
+            // The server does not start then.
+            OpenState::InUse => StoreState::Gone { why: "in use by another process".to_owned() },
+        }
+    }
+
+    pub(super) fn providers(&self) -> Vec<ProviderView> {
+        let known = self.config.providers();
+        let views = known.iter().map(|provider| {
+            let mut candidates = StandingCounts::default();
+            let mut serving_names = 0;
+            for name in self.steering.names() {
+                let own = name.candidates.iter().enumerate().filter(|(_, candidate)| candidate.provider == provider.id);
+                let mut serves = false;
+                for (index, candidate) in own {
+                    candidates.count(self.standing(name, candidate));
+                    serves |= self.reason(name, index).is_some_and(|reason| reason.share > 0.0);
+                }
+                serving_names += usize::from(serves);
+            }
+            let drain = self
+                .steering
+                .overrides()
+                .find(|order| matches!(&order.order, Order::Drain(DrainSubject::Provider(id)) if *id == provider.id));
+            ProviderView {
+                id: provider.id.to_string(),
+                name: provider.name.clone(),
+                home: provider.home.to_string(),
+                status_page: provider.status_page.clone(),
+                candidates,
+                serving_names,
+                drained_by: drain.map(|order| order.id),
+            }
+        });
+        // Those that no zone names are of no interest, and there are many.
+        views.filter(|view| view.candidates.sum() > 0 || view.drained_by.is_some()).collect()
+    }
+
+    pub(super) fn names(&self, wanted: Option<&str>) -> Vec<NameView> {
+        match wanted {
+            Some(name) => self.steering.name(&absolute(name)).map(|name| self.name_view(name)).into_iter().collect(),
+            None => {
+                let mut names: Vec<_> = self.steering.names().collect();
+                names.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+                names.into_iter().map(|name| self.name_view(name)).collect()
+            }
+        }
+    }
+
+    pub(super) fn name_view(&self, name: &Arc<SteeredName>) -> NameView {
+        let decision = self.steering.decision(&name.name);
+        let candidates = name.candidates.iter().enumerate();
+        NameView {
+            name: name.name.to_string(),
+            zone: name.zone.to_string(),
+            shape: match name.shape {
+                Shape::Cname => "cname",
+                Shape::Addresses => "addresses",
+                Shape::Flattened => "flattened",
+            }
+            .to_owned(),
+            ttl: decision.map_or(name.policy.ttl, |decision| decision.ttl),
+            rule: decision.map_or_else(String::new, |decision| decision.rule.clone()),
+            since: timestamp(decision.map_or(self.started, |decision| decision.since)),
+            static_answer: decision.is_some_and(|decision| decision.source == Source::Static),
+            usable: self.steering.usable(&name.name),
+            candidates: candidates.map(|(index, candidate)| self.candidate_view(name, index, candidate)).collect(),
+        }
+    }
+
+    fn candidate_view(&self, name: &SteeredName, index: usize, candidate: &Candidate) -> CandidateView {
+        let key = CandidateKey { name: name.name.clone(), candidate: candidate.id.clone() };
+        let state = self.steering.candidate(&key);
+        let reason = self.reason(name, index);
+        let standing = state.as_ref().map_or(Standing::Unknown, |state| state.standing);
+        let addresses = match &candidate.target {
+            Target::Addresses(addresses) => addresses.as_slice(),
+            Target::Name(_) => self.resolved.get(&key).map_or(&[][..], |resolved| resolved.addresses()),
+        };
+        CandidateView {
+            id: candidate.id.to_string(),
+            provider: candidate.provider.to_string(),
+            home: candidate.home.to_string(),
+            target: target_text(&candidate.target),
+            verdict: standing.verdict(),
+            standing,
+            since: timestamp(state.as_ref().map_or(self.started, |state| state.since)),
+            share: reason.map_or(0.0, |reason| reason.share),
+            reason: reason.map_or_else(String::new, |reason| reason.reason.clone()),
+            standby: candidate.standby,
+            clean_until: state.as_ref().and_then(|state| state.clean_until).map(timestamp),
+            failures_in_row: state.as_ref().map_or(0, |state| state.failures_in_row),
+            recent_failures: state.as_ref().map_or((0, 0), |state| state.recent),
+            last_pass: state.as_ref().and_then(|state| state.last_pass).map(timestamp),
+            last_latency_ms: state
+                .as_ref()
+                .and_then(|state| state.last_latency)
+                .map(|latency| u64::try_from(latency.as_millis()).unwrap_or(u64::MAX)),
+            last_fault: state.as_ref().and_then(|state| state.last_fault.as_ref()).map(|seen| FaultView {
+                at: timestamp(seen.at),
+                address: seen.address.map(|address| address.to_string()),
+                fault: seen.fault.clone(),
+            }),
+            addresses: addresses.iter().map(IpAddr::to_string).collect(),
+        }
+    }
+
+    fn standing(&self, name: &SteeredName, candidate: &Candidate) -> Standing {
+        let key = CandidateKey { name: name.name.clone(), candidate: candidate.id.clone() };
+        self.steering.candidate(&key).map_or(Standing::Unknown, |state| state.standing)
+    }
+
+    fn reason(&self, name: &SteeredName, index: usize) -> Option<&CandidateReason> {
+        self.steering.decision(&name.name).and_then(|decision| decision.reasons.get(index))
+    }
+
+    pub(super) fn zones(&self) -> Vec<ZoneView> {
+        let views = self.zones.iter().map(|(origin, entry)| ZoneView {
+            origin: origin.clone(),
+            serial: entry.zone.as_ref().map_or(0, |zone| zone.serial()),
+            state: entry.state,
+            file: entry.file.display().to_string(),
+            records: entry.zone.as_ref().map_or(0, |zone| zone.records.len()),
+            steered_names: entry.zone.as_ref().map_or(0, |zone| zone.steered.len()),
+            loaded: entry.loaded.map(timestamp),
+            errors: entry.errors(),
+            warnings: entry.warnings(),
+            diagnostics: entry.diagnostics.iter().take(MAX_DIAGNOSTICS).map(Diagnostic::to_string).collect(),
+        });
+        views.collect()
+    }
+}
+
+fn target_text(target: &Target) -> String {
+    match target {
+        Target::Name(name) => name.to_string(),
+        Target::Addresses(addresses) => addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(","),
+    }
+}
+
+impl StandingCounts {
+    fn count(&mut self, standing: Standing) {
+        *match standing {
+            Standing::Up => &mut self.up,
+            Standing::Impaired => &mut self.impaired,
+            Standing::Down => &mut self.down,
+            Standing::Recovering => &mut self.recovering,
+            Standing::Unknown => &mut self.unknown,
+        } += 1;
+    }
+
+    /// All of them.
+    pub fn sum(&self) -> usize {
+        self.up + self.impaired + self.down + self.recovering + self.unknown
+    }
+}
+
+/// The newest events that are still in memory.
+pub(super) fn recent_page(recent: &[Arc<Event>], filter: &EventFilter) -> EventPage {
+    let older = |event: &Event| filter.before.is_none_or(|before| event.id < before);
+    let mut fitting = recent.iter().rev().filter(|event| older(event) && filter.takes(event));
+    let events: Vec<EventView> = fitting.by_ref().take(filter.limit).map(|found| event(found)).collect();
+    let next = fitting.next().and_then(|_| events.last().map(|last| last.id));
+    EventPage { events, next }
+}
+
+pub(super) fn event(event: &Event) -> EventView {
+    let (kind, subject, from, to, fault) = match &event.transition.change {
+        Change::Verdict { subject, from, to, fault } => {
+            ("verdict", subject.to_string(), from.to_string(), to.to_string(), fault.clone())
+        }
+        Change::Decision { subject, from, to } => ("decision", subject.clone(), from.clone(), to.clone(), None),
+        Change::Override { id, subject, from, to } => {
+            ("override", format!("{subject} (override {id})"), state_word(*from), state_word(*to), None)
+        }
+    };
+    EventView {
+        id: event.id,
+        generation: event.generation,
+        at: timestamp(event.transition.at),
+        kind: kind.to_owned(),
+        subject,
+        from,
+        to,
+        why: event.transition.why.clone(),
+        fault,
+    }
+}
+
+pub(super) fn state_word(state: OverrideState) -> String {
+    match state {
+        OverrideState::Absent => "absent",
+        OverrideState::InForce => "in force",
+        OverrideState::Released => "released",
+        OverrideState::Expired => "expired",
+    }
+    .to_owned()
+}

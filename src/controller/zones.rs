@@ -1,0 +1,235 @@
+//! The zones that are served, and how a reload changes them: all or nothing, for each zone by itself.
+//!
+//! | the file now | served so far | kept text | then |
+//! | --- | --- | --- | --- |
+//! | good | anything | | the file: serving |
+//! | broken | a zone | | that zone goes on: stale |
+//! | broken | nothing | good | the kept text: stale |
+//! | broken | nothing | none, or broken too | SERVFAIL: broken |
+//! | gone, the folder readable | anything | | no longer served |
+//! | the folder unreadable | anything | | everything goes on as it is |
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::BuildHasher;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+
+use super::view::ZoneState;
+use crate::image::{self, Image};
+use crate::steer::policy::SteeredName;
+use crate::steer::time::Time;
+use crate::zone::diagnostic::{Diagnostic, Severity};
+use crate::zone::folder::{Loaded, Settings, load_folder, load_texts};
+use crate::zone::name::Name;
+use crate::zone::record::Zone;
+use crate::zone::texts::Texts;
+
+/// All zones by origin: presentation format, lower case, absolute.
+pub type Zones = BTreeMap<String, Entry>;
+
+/// One zone as it is served now.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub origin: Name,
+    /// What is served; none: SERVFAIL.
+    pub zone: Option<Arc<Zone>>,
+    pub state: ZoneState,
+    pub file: PathBuf,
+    /// When what is served was read.
+    pub loaded: Option<Time>,
+    /// What there is to say of the file as it is now.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Of the text that is served.
+    digest: u64,
+}
+
+impl Entry {
+    /// How many errors the file has now.
+    pub fn errors(&self) -> usize {
+        count(&self.diagnostics, Severity::Error)
+    }
+
+    pub fn warnings(&self) -> usize {
+        count(&self.diagnostics, Severity::Warning)
+    }
+}
+
+/// What a load starts from; it runs on a blocking thread.
+#[derive(Clone, Debug)]
+pub struct Load {
+    pub folder: PathBuf,
+    pub zones: Settings,
+    pub image: image::Settings,
+    pub current: Zones,
+    /// The texts that zones were last good with, from the store: for the first load.
+    pub kept: BTreeMap<String, Texts>,
+    pub now: Time,
+}
+
+/// What a load found: the whole of what is served from now on.
+#[derive(Debug)]
+pub struct LoadOutcome {
+    pub zones: Zones,
+    pub image: Image,
+    pub steered: Vec<Arc<SteeredName>>,
+    /// Good texts that differ from what was served: to be kept.
+    pub fresh: Vec<(String, Texts)>,
+    pub changed: Vec<String>,
+    pub removed: Vec<String>,
+    /// One line each.
+    pub errors: Vec<String>,
+    pub warnings: usize,
+}
+
+impl Load {
+    /// Reads the folder and compiles what comes of it.
+    pub fn run(self) -> LoadOutcome {
+        let mut outcome = LoadOutcome {
+            zones: Zones::new(),
+            image: Image::default(),
+            steered: Vec::new(),
+            fresh: Vec::new(),
+            changed: Vec::new(),
+            removed: Vec::new(),
+            errors: Vec::new(),
+            warnings: 0,
+        };
+        match std::fs::read_dir(&self.folder) {
+            Ok(_) => self.read_folder(&mut outcome),
+            Err(error) => self.keep_all(&mut outcome, &error),
+        }
+        let served: Vec<Arc<Zone>> = outcome.zones.values().filter_map(|entry| entry.zone.clone()).collect();
+        let broken: Vec<Name> =
+            outcome.zones.values().filter(|entry| entry.zone.is_none()).map(|entry| entry.origin.clone()).collect();
+        outcome.image = Image::build(&served, &broken, &self.image);
+        outcome.steered = steered(&served);
+        // What is wrong with two files together is said of the folder, and of each.
+        let mut told = BTreeSet::new();
+        outcome.errors.retain(|error| told.insert(error.clone()));
+        outcome
+    }
+
+    fn read_folder(&self, outcome: &mut LoadOutcome) {
+        let folder = load_folder(&self.folder, &self.zones);
+        outcome.errors.extend(folder.diagnostics.iter().map(Diagnostic::to_string));
+        for loaded in folder.zones {
+            if loaded.origin.is_root() && loaded.zone.is_none() {
+                // The name of the file is no origin: there is no zone that it could be an error of.
+                outcome.errors.extend(loaded.diagnostics.iter().map(Diagnostic::to_string));
+                continue;
+            }
+            let origin = loaded.origin.to_lowercase().to_string();
+            let entry = self.entry(&origin, loaded, outcome);
+            outcome.warnings += entry.warnings();
+            outcome.zones.insert(origin, entry);
+        }
+        let gone = self.current.keys().filter(|origin| !outcome.zones.contains_key(*origin));
+        outcome.removed = gone.cloned().collect();
+    }
+
+    fn entry(&self, origin: &str, loaded: Loaded, outcome: &mut LoadOutcome) -> Entry {
+        let current = self.current.get(origin);
+        let Some(zone) = loaded.zone else {
+            let errors = loaded.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+            outcome.errors.extend(errors.map(Diagnostic::to_string));
+            return self.entry_of_broken(origin, loaded);
+        };
+        let digest = digest(&loaded.texts);
+        let unchanged = current.filter(|entry| entry.digest == digest && entry.zone.is_some());
+        if unchanged.is_none() {
+            outcome.changed.push(origin.to_owned());
+            if self.kept.get(origin) != Some(&loaded.texts) {
+                outcome.fresh.push((origin.to_owned(), loaded.texts));
+            }
+        }
+        Entry {
+            origin: loaded.origin,
+            // The text may be the same and still say something else, where defaults have changed.
+            zone: Some(Arc::new(zone)),
+            state: ZoneState::Serving,
+            file: loaded.path,
+            loaded: unchanged.map_or(Some(self.now), |entry| entry.loaded),
+            diagnostics: loaded.diagnostics,
+            digest,
+        }
+    }
+
+    /// The file is broken: what is served goes on, else what is kept, else nothing.
+    fn entry_of_broken(&self, origin: &str, loaded: Loaded) -> Entry {
+        let mut entry = Entry {
+            origin: loaded.origin.clone(),
+            zone: None,
+            state: ZoneState::Broken,
+            file: loaded.path,
+            loaded: None,
+            diagnostics: loaded.diagnostics,
+            digest: 0,
+        };
+        if let Some(current) = self.current.get(origin).filter(|current| current.zone.is_some()) {
+            entry.zone.clone_from(&current.zone);
+            entry.loaded = current.loaded;
+            entry.digest = current.digest;
+        } else if let Some((zone, digest)) = self.kept_zone(origin, &loaded.origin) {
+            entry.zone = Some(Arc::new(zone));
+            entry.loaded = Some(self.now);
+            entry.digest = digest;
+        }
+        if entry.zone.is_some() {
+            entry.state = ZoneState::Stale;
+        }
+        entry
+    }
+
+    fn kept_zone(&self, origin: &str, name: &Name) -> Option<(Zone, u64)> {
+        let texts = self.kept.get(origin)?;
+        let zone = load_texts(name, texts, &self.zones).zone?;
+        Some((zone, digest(texts)))
+    }
+
+    /// The folder cannot be read: everything goes on, at a start with the kept texts.
+    fn keep_all(&self, outcome: &mut LoadOutcome, error: &std::io::Error) {
+        outcome.errors.push(format!("the zones folder {} cannot be read: {error}", self.folder.display()));
+        outcome.zones.clone_from(&self.current);
+        for entry in outcome.zones.values_mut().filter(|entry| entry.zone.is_some()) {
+            entry.state = ZoneState::Stale;
+        }
+        for (origin, texts) in &self.kept {
+            let Ok(name) = Name::from_text(origin.as_bytes(), &Name::root()) else { continue };
+            if let Some((zone, digest)) = self.kept_zone(origin, &name) {
+                let entry = Entry {
+                    origin: name,
+                    zone: Some(Arc::new(zone)),
+                    state: ZoneState::Stale,
+                    file: self.folder.join(&texts.main),
+                    loaded: Some(self.now),
+                    diagnostics: Vec::new(),
+                    digest,
+                };
+                outcome.zones.entry(origin.clone()).or_insert(entry);
+            }
+        }
+    }
+}
+
+/// All steered names. A name that stands in a deeper zone too is that zone's.
+fn steered(zones: &[Arc<Zone>]) -> Vec<Arc<SteeredName>> {
+    let mut names: BTreeMap<&str, &Arc<SteeredName>> = BTreeMap::new();
+    for name in zones.iter().flat_map(|zone| &zone.steered) {
+        let before = names.entry(&name.name).or_insert(name);
+        if before.zone.len() < name.zone.len() {
+            *before = name;
+        }
+    }
+    names.into_values().cloned().collect()
+}
+
+fn count(diagnostics: &[Diagnostic], severity: Severity) -> usize {
+    diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count()
+}
+
+/// Tells texts apart within one run of the program.
+fn digest(texts: &Texts) -> u64 {
+    FixedState::default().hash_one((&texts.main, &texts.files))
+}
