@@ -20,12 +20,14 @@
 //! `controller` < `api` < `server` < `sim` < `cli`. A test keeps the rule. `docs/ARCHITECTURE.md` walks through a query, a
 //! probe, an override, a reload and a restart.
 
+pub mod api;
 pub mod cli;
 pub mod config;
 pub mod controller;
 pub mod dns;
 pub mod health;
 pub mod image;
+pub mod server;
 pub mod steer;
 pub mod store;
 pub mod zone;
