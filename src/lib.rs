@@ -28,6 +28,7 @@ pub mod dns;
 pub mod health;
 pub mod image;
 pub mod server;
+pub mod sim;
 pub mod steer;
 pub mod store;
 pub mod zone;

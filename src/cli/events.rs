@@ -1,0 +1,122 @@
+//! `pointsman events`: what changed, newest first.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use clap::Args;
+use jiff::Timestamp;
+
+use super::client::{Client, ServerArgs, with_query};
+use super::table::{Align, Cell, Table, style_of, terminal};
+use super::text::time;
+use super::{BadInput, Common, Format, print};
+use crate::api::span::{now, parse_moment, parse_span};
+use crate::controller::view::{EventPage, EventView, Overview};
+use crate::steer::time::Time;
+use crate::steer::transition::Standing;
+
+#[derive(Clone, Debug, Args)]
+pub struct EventsArgs {
+    /// Only of this subject: a name (and its candidates), NAME/CANDIDATE, a provider's id
+    #[arg(long)]
+    subject: Option<String>,
+    /// Only of this kind
+    #[arg(long, value_parser = ["verdict", "decision", "override"])]
+    kind: Option<String>,
+    /// Only from then on: a span before now (`1h`), or a time (`2025-12-05T08:47:00Z`)
+    #[arg(long, value_name = "SPAN|TIME")]
+    since: Option<String>,
+    /// Only until then
+    #[arg(long, value_name = "SPAN|TIME")]
+    until: Option<String>,
+    /// Only with a lower id: the way to the next page
+    #[arg(long, value_name = "ID")]
+    before: Option<u64>,
+    /// At most this many
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: u16,
+    /// How to print it: `table` for people, `json` for programs
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
+    format: Format,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+pub fn run(args: &EventsArgs, common: &Common) -> anyhow::Result<ExitCode> {
+    let moment = |text: &Option<String>| text.as_deref().map(|text| moment(text, now())).transpose();
+    let params = [
+        ("subject", args.subject.clone()),
+        ("kind", args.kind.clone()),
+        ("since", moment(&args.since)?),
+        ("until", moment(&args.until)?),
+        ("before", args.before.map(|before| before.to_string())),
+        ("limit", Some(args.limit.to_string())),
+    ];
+    let client = Client::find(&args.server, common)?;
+    let text = client.text(&with_query("/v1/events", &params))?;
+    if args.format == Format::Json {
+        print::json(&text)?;
+    } else {
+        let now = client.document::<Overview>("/v1/status")?.now;
+        print::out(&render(&client.parse(&text)?, now, terminal()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// RFC 3339, from a span before `now` or from itself.
+fn moment(text: &str, now: Time) -> anyhow::Result<String> {
+    if let Ok(span) = parse_span(text) {
+        let millis = i64::try_from(now.before(span).0)?;
+        return Ok(Timestamp::from_millisecond(millis)?.to_string());
+    }
+    let unfit =
+        || BadInput(format!("`{text}` is neither a span (`30m`, `1h30m`, `2d`) nor a time (`2025-12-05T08:47:00Z`)"));
+    parse_moment(text).map_err(|_| unfit())?;
+    Ok(text.to_owned())
+}
+
+fn render(page: &EventPage, now: Timestamp, terminal: Option<usize>) -> String {
+    if page.events.is_empty() {
+        return "no events\n".to_owned();
+    }
+    let columns = ["ID", "TIME", "KIND", "SUBJECT", "CHANGE", "WHY"].map(|title| (title, Align::Left));
+    let mut table = Table::new(&columns);
+    for event in &page.events {
+        let change = format!("{} -> {}", event.from, event.to);
+        table.row(vec![
+            Cell::new(event.id.to_string()),
+            Cell::new(time(event.at, now)),
+            Cell::new(&event.kind),
+            Cell::new(&event.subject),
+            Cell::styled(change, style(event)),
+            Cell::new(&event.why),
+        ]);
+    }
+    let mut text = table.render(terminal);
+    if let Some(next) = page.next {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "there are more: --before {next}");
+    }
+    text
+}
+
+/// Verdicts have the colour of where they went.
+fn style(event: &EventView) -> anstyle::Style {
+    let standings = [Standing::Up, Standing::Impaired, Standing::Down, Standing::Recovering, Standing::Unknown];
+    let to = standings.into_iter().find(|standing| standing.as_str() == event.to);
+    to.map_or_else(anstyle::Style::new, style_of)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_spans_before_now_or_times() {
+        let now = Time(7_200_000);
+        assert_eq!(moment("1h", now).expect("a span"), "1970-01-01T01:00:00Z");
+        assert_eq!(moment("2025-12-05T08:47:00Z", now).expect("a time"), "2025-12-05T08:47:00Z");
+        assert_eq!(moment("9h", now).expect("before all"), "1970-01-01T00:00:00Z");
+        assert!(moment("yesterday", now).expect_err("neither").is::<BadInput>());
+    }
+}

@@ -1,0 +1,128 @@
+//! `pointsman drain`, `pin`, `freeze`, `release`: an operator's word, with its reason and its end.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+
+use super::client::{Client, ServerArgs, encoded, with_query};
+use super::text::{absolute, clean, count};
+use super::{Common, Format, print};
+use crate::controller::view::OverrideView;
+
+#[derive(Clone, Debug, Args)]
+pub struct DrainArgs {
+    /// `bunny`, `www.shop.example/bunny`, or a pattern over NAME/CANDIDATE: `*.shop.example./bunny`
+    #[arg(value_name = "PROVIDER|NAME/CANDIDATE|GLOB")]
+    subject: String,
+    #[command(flatten)]
+    order: OrderArgs,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct PinArgs {
+    /// The steered name
+    name: String,
+    /// The candidate that is to answer alone
+    candidate: String,
+    #[command(flatten)]
+    order: OrderArgs,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct FreezeArgs {
+    #[command(flatten)]
+    order: OrderArgs,
+}
+
+/// What all orders take.
+#[derive(Clone, Debug, Args)]
+struct OrderArgs {
+    /// Why, in a line; it is kept and shown
+    #[arg(long)]
+    reason: String,
+    /// How long: `30m`, `1h30m`, `2d` [default: until it is released]
+    #[arg(long = "for", value_name = "SPAN", conflicts_with = "until")]
+    span: Option<String>,
+    /// Until when: `2025-12-05T12:00:00Z`
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// How to print what was placed: `table` for people, `json` for programs
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
+    format: Format,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ReleaseArgs {
+    /// The override's id, or its subject as it was given (`everything` for a freeze)
+    #[arg(value_name = "ID|SUBJECT")]
+    which: String,
+    /// Why, in a line; it is kept and shown
+    #[arg(long)]
+    reason: String,
+    /// How to print what was released: `table` for people, `json` for programs
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
+    format: Format,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+pub fn drain(args: &DrainArgs, common: &Common) -> anyhow::Result<ExitCode> {
+    place("drain", Some(&args.subject), &args.order, common)
+}
+
+pub fn pin(args: &PinArgs, common: &Common) -> anyhow::Result<ExitCode> {
+    place("pin", Some(&format!("{}/{}", args.name, args.candidate)), &args.order, common)
+}
+
+pub fn freeze(args: &FreezeArgs, common: &Common) -> anyhow::Result<ExitCode> {
+    place("freeze", None, &args.order, common)
+}
+
+pub fn release(args: &ReleaseArgs, common: &Common) -> anyhow::Result<ExitCode> {
+    let client = Client::find(&args.server, common)?;
+    let path = format!("/v1/overrides/{}", encoded(&args.which));
+    let text = client.exchange("DELETE", &with_query(&path, &[("reason", Some(args.reason.clone()))]), None)?;
+    if args.format == Format::Json {
+        print::json(&text)?;
+    } else {
+        let released: Vec<OverrideView> = client.parse(&text)?;
+        let lines: String = released.iter().map(|view| format!("released {}", line(view))).collect();
+        print::out(&lines)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn place(order: &str, subject: Option<&str>, args: &OrderArgs, common: &Common) -> anyhow::Result<ExitCode> {
+    let client = Client::find(&args.server, common)?;
+    let mut body = json!({"order": order, "reason": args.reason});
+    let given = [("subject", subject), ("for", args.span.as_deref()), ("until", args.until.as_deref())];
+    for (key, value) in given.into_iter().filter_map(|(key, value)| Some((key, value?))) {
+        body[key] = value.into();
+    }
+    let text = client.exchange("POST", "/v1/overrides", Some(body.to_string()))?;
+    if args.format == Format::Json {
+        print::json(&text)?;
+    } else {
+        print::out(&line(&client.parse(&text)?))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `override 4: drain bunny, until 2025-12-05 09:20:00 UTC, by anna: slow (touches 1 name)`
+fn line(view: &OverrideView) -> String {
+    let OverrideView { id, order, subject, author, reason, .. } = view;
+    let until =
+        view.until.map_or_else(|| "until it is released".to_owned(), |until| format!("until {}", absolute(until)));
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write!(text, "override {id}: {} {}, {until}, by {}", clean(order), clean(subject), clean(author));
+    let _ = writeln!(text, ": {} (touches {})", clean(reason), count(view.names, "name"));
+    if !view.stored {
+        text.push_str("it is in force, but could not be stored: a restart forgets it\n");
+    }
+    text
+}

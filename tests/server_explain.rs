@@ -1,0 +1,109 @@
+//! What the server tells of its answers and of itself: explanations and metrics.
+
+#[path = "support/server.rs"]
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::RecordType;
+use serde_json::{Value, json};
+use support::{Server, Site, Targets, question};
+
+fn site() -> (Site, Targets, Server) {
+    let (site, targets) = (Site::new(), Targets::new(2));
+    let plain = "plain 60 IN A 192.0.2.7\n*.wild 60 IN A 192.0.2.8\nmail 60 IN MX 10 plain\n";
+    site.zone("shop.example", &(plain.to_owned() + &targets.steered("www", "")));
+    let server = site.start();
+    server.wait_ready();
+    (site, targets, server)
+}
+
+fn steps(explanation: &Value) -> String {
+    let steps = explanation["steps"].as_array().expect("a list");
+    assert!(!steps.is_empty(), "{explanation}");
+    steps.iter().map(|step| step.as_str().expect("text").to_owned() + "\n").collect()
+}
+
+#[test]
+fn explanations_say_what_the_dns_says() {
+    let (site, targets, server) = site();
+    for (name, rcode) in [
+        ("plain.shop.example", "NOERROR"),
+        ("a.wild.shop.example", "NOERROR"),
+        ("mail.shop.example", "NOERROR"),
+        ("none.shop.example", "NXDOMAIN"),
+        ("www.shop.example", "NOERROR"),
+    ] {
+        let explanation = server.document(&format!("/v1/explain?name={name}&client=127.0.0.1"));
+        let asked = server.ask(&format!("{name}."), RecordType::A);
+        assert_eq!(explanation["rcode"], rcode, "{explanation}");
+        assert_eq!(asked.response_code == ResponseCode::NXDomain, rcode == "NXDOMAIN");
+        let records = explanation["answer"].as_array().expect("a list");
+        let said: Vec<_> = records.iter().map(|line| line.as_str().expect("text").to_owned()).collect();
+        let heard = asked.answers.iter().map(|record| format!("{} {} IN A {}", record.name, record.ttl, record.data));
+        assert_eq!(said, heard.collect::<Vec<_>>(), "{name}");
+        steps(&explanation);
+    }
+    let wildcard = server.document("/v1/explain?name=a.wild.shop.example");
+    assert!(steps(&wildcard).contains("*.wild.shop.example."), "{wildcard}");
+    let steered = server.document("/v1/explain?name=WWW.shop.EXAMPLE&type=a&client=198.51.100.7");
+    assert_eq!((&steered["candidate"], &steered["client"]), (&json!("bunny"), &json!("198.51.100.7")), "{steered}");
+    assert_eq!(steered["steered"]["name"], "www.shop.example.");
+    assert!(steered["answer"][0].as_str().expect("a record").ends_with(&targets.address(0).to_string()));
+    let mx = server.document("/v1/explain?name=mail.shop.example&type=MX");
+    assert_eq!(mx["answer"], json!(["mail.shop.example. 60 IN MX 10 plain.shop.example."]));
+    assert_eq!(server.get("/v1/explain?name=www.elsewhere.example").status, 404);
+    assert_eq!(server.get("/v1/explain?name=www.shop.example&type=ODD").status, 400);
+    let table = site.run(&["explain", "www.shop.example"]);
+    assert!(table.status.success() && String::from_utf8_lossy(&table.stdout).contains("bunny"));
+    assert_eq!(site.run(&["explain", "www.elsewhere.example"]).status.code(), Some(2));
+    server.stop();
+}
+
+#[test]
+fn metrics_are_well_formed_and_count() {
+    let (_site, _targets, server) = site();
+    let before = server.metric("pointsman_queries_total{transport=\"udp\"}").unwrap_or(0.0);
+    for _ in 0..10 {
+        server.ask("plain.shop.example.", RecordType::A);
+    }
+    server.ask("none.shop.example.", RecordType::A);
+    let query = question(1, "plain.shop.example.", RecordType::A);
+    let mut stream = TcpStream::connect(server.dns).expect("it listens");
+    stream.write_all(&u16::try_from(query.len()).expect("short").to_be_bytes()).expect("it is sent");
+    stream.write_all(&query).expect("it is sent");
+    stream.read_exact(&mut [0; 14]).expect("an answer");
+    // A datagram that was lost and asked for again may count twice.
+    let after = server.metric("pointsman_queries_total{transport=\"udp\"}").expect("it is there");
+    assert!(after - before >= 11.0, "{before} {after}");
+    assert_eq!(server.metric("pointsman_queries_total{transport=\"tcp\"}"), Some(1.0));
+    assert!(server.metric("pointsman_responses_total{rcode=\"3\"}").is_some_and(|count| count >= 1.0));
+    assert_eq!(server.metric("pointsman_store_ok"), Some(1.0));
+    assert_eq!(server.metric("pointsman_ready"), Some(1.0));
+    well_formed(&server.get("/metrics").body);
+    server.stop();
+}
+
+/// Each metric is declared once, before its samples, which stand together; no sample is there twice.
+fn well_formed(text: &str) {
+    let mut types: BTreeMap<String, usize> = BTreeMap::new();
+    let mut samples: BTreeMap<String, usize> = BTreeMap::new();
+    let mut current = String::new();
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        if let Some(declared) = line.strip_prefix("# TYPE ") {
+            current = declared.split(' ').next().expect("a name").to_owned();
+            *types.entry(current.clone()).or_default() += 1;
+        } else if !line.starts_with('#') {
+            let (sample, value) = line.rsplit_once(' ').expect("a sample and its value");
+            assert!(value.parse::<f64>().is_ok(), "{line}");
+            assert!(sample.starts_with(&current), "{line} stands below {current}");
+            *samples.entry(sample.to_owned()).or_default() += 1;
+        }
+    }
+    let doubled: Vec<_> = types.iter().chain(&samples).filter(|(_, count)| **count > 1).collect();
+    assert!(doubled.is_empty(), "{doubled:?}");
+    assert!(types.len() > 20 && types.keys().all(|name| name.starts_with("pointsman_")), "{types:?}");
+}
