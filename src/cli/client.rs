@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 
-use super::{BadInput, Common, DEFAULT_DATA};
+use super::{BadInput, DEFAULT_DATA, Globals};
 use crate::api::problem::Document;
 
 /// Where the unit keeps its data: looked at when no `--data` is given and `./data` has no server.
@@ -88,11 +88,11 @@ enum Way {
 type Answer = (u16, Bytes);
 
 impl Client {
-    pub fn find(server: &ServerArgs, common: &Common) -> anyhow::Result<Self> {
+    pub fn find(server: &ServerArgs, globals: &Globals) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let way = match &server.api {
             Some(url) => Way::http(url, server.token_file.as_deref())?,
-            None => Way::Socket(socket(common)),
+            None => Way::Socket(socket(globals)),
         };
         Ok(Self { way, runtime })
     }
@@ -147,10 +147,10 @@ pub fn with_query(path: &str, params: &[(&str, Option<String>)]) -> String {
     if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) }
 }
 
-fn socket(common: &Common) -> PathBuf {
-    let own = common.data().unwrap_or(Path::new(DEFAULT_DATA)).join("control.sock");
+fn socket(globals: &Globals) -> PathBuf {
+    let own = globals.data().unwrap_or(Path::new(DEFAULT_DATA)).join("control.sock");
     let of_unit = Path::new(UNIT_DATA).join("control.sock");
-    if common.data().is_none() && !own.exists() && of_unit.exists() { of_unit } else { own }
+    if globals.data().is_none() && !own.exists() && of_unit.exists() { of_unit } else { own }
 }
 
 impl Way {

@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
-use super::{BadInput, Common};
+use super::{BadInput, Globals};
 use crate::config::{LogFormat, LogSection};
 use crate::sim::control::{self, Order};
 use crate::sim::demo::{Demo, DemoError, Options, SHORTENED};
@@ -91,7 +91,7 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 const POLL: Duration = Duration::from_millis(300);
 
 /// Runs the demo, or gives an order to one that runs.
-pub fn run(args: &DemoArgs, _: &Common) -> anyhow::Result<ExitCode> {
+pub fn run(args: &DemoArgs, _: &Globals) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
     match &args.order {
         Some(order) => runtime.block_on(give(order)),

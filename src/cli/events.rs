@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::client::{Client, ServerArgs, with_query};
 use super::table::{Align, Cell, Table, style_of, terminal};
 use super::text::time;
-use super::{BadInput, Common, Format, print};
+use super::{BadInput, Format, Globals, print};
 use crate::api::span::{now, parse_moment, parse_span};
 use crate::controller::view::{EventPage, EventView, Overview};
 use crate::steer::time::Time;
@@ -42,7 +42,7 @@ pub struct EventsArgs {
     server: ServerArgs,
 }
 
-pub fn run(args: &EventsArgs, common: &Common) -> anyhow::Result<ExitCode> {
+pub fn run(args: &EventsArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
     let moment = |text: &Option<String>| text.as_deref().map(|text| moment(text, now())).transpose();
     let params = [
         ("subject", args.subject.clone()),
@@ -52,7 +52,7 @@ pub fn run(args: &EventsArgs, common: &Common) -> anyhow::Result<ExitCode> {
         ("before", args.before.map(|before| before.to_string())),
         ("limit", Some(args.limit.to_string())),
     ];
-    let client = Client::find(&args.server, common)?;
+    let client = Client::find(&args.server, globals)?;
     let text = client.text(&with_query("/v1/events", &params))?;
     if args.format == Format::Json {
         print::json(&text)?;

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::client::{Client, ServerArgs, with_query};
 use super::table::terminal;
 use super::text::clean;
-use super::{Common, Format, names, print};
+use super::{Format, Globals, names, print};
 use crate::controller::view::{Explanation, Overview};
 
 #[derive(Clone, Debug, Args)]
@@ -30,8 +30,8 @@ pub struct ExplainArgs {
     server: ServerArgs,
 }
 
-pub fn run(args: &ExplainArgs, common: &Common) -> anyhow::Result<ExitCode> {
-    let client = Client::find(&args.server, common)?;
+pub fn run(args: &ExplainArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
+    let client = Client::find(&args.server, globals)?;
     let params = [
         ("name", Some(args.name.clone())),
         ("type", Some(args.rtype.clone())),

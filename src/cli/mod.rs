@@ -1,6 +1,6 @@
 //! The command line: one file a subcommand.
 //!
-//! A subcommand is a struct of arguments and a function `run(&Args, &Common) -> anyhow::Result<ExitCode>`. Exit codes:
+//! A subcommand is a struct of arguments and a function `run(&Args, &Globals) -> anyhow::Result<ExitCode>`. Exit codes:
 //! 0 fine, 1 failed while running, 2 bad usage or input ([`BadInput`], and what the server calls bad).
 //!
 //! `status`, `explain`, `events`, `drain`, `pin`, `freeze` and `release` are clients of the API: they find the server by
@@ -39,7 +39,7 @@ pub const DEFAULT_DATA: &str = "./data";
 #[command(name = "pointsman", version, max_term_width = 100)]
 struct Cli {
     #[command(flatten)]
-    common: Common,
+    globals: Globals,
     #[command(subcommand)]
     command: Command,
 }
@@ -47,7 +47,7 @@ struct Cli {
 /// What every subcommand takes.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Everywhere")]
-pub struct Common {
+pub struct Globals {
     /// Configuration file [default: /etc/pointsman/pointsman.toml if it is there]
     #[arg(long, global = true, value_name = "FILE", env = "POINTSMAN_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
@@ -56,7 +56,7 @@ pub struct Common {
     data: Option<PathBuf>,
 }
 
-impl Common {
+impl Globals {
     /// The configuration file: the one given, else the default one if it is there.
     pub fn config(&self) -> Option<PathBuf> {
         self.config.clone().or_else(|| Some(PathBuf::from(DEFAULT_CONFIG)).filter(|path| path.exists()))
@@ -117,32 +117,32 @@ pub fn command() -> clap::Command {
 /// Parses the arguments, runs the subcommand, and says with which code to exit.
 pub fn run() -> ExitCode {
     // clap exits by itself: with 0 after --help and --version, with 2 after bad usage.
-    let Cli { common, command } = Cli::parse();
-    dispatch(&command, &common).unwrap_or_else(|error| {
+    let Cli { globals, command } = Cli::parse();
+    dispatch(&command, &globals).unwrap_or_else(|error| {
         print::error(&error);
         ExitCode::from(code_of(&error))
     })
 }
 
-fn dispatch(command: &Command, common: &Common) -> anyhow::Result<ExitCode> {
+fn dispatch(command: &Command, globals: &Globals) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Serve(args) => serve::run(args, common),
-        Command::Demo(args) => demo::run(args, common),
-        Command::Check(args) => check(args, common),
+        Command::Serve(args) => serve::run(args, globals),
+        Command::Demo(args) => demo::run(args, globals),
+        Command::Check(args) => check(args, globals),
         Command::Config(args) => config::run(args),
-        Command::Status(args) => status::run(args, common),
-        Command::Explain(args) => explain::run(args, common),
-        Command::Drain(args) => overrides::drain(args, common),
-        Command::Pin(args) => overrides::pin(args, common),
-        Command::Freeze(args) => overrides::freeze(args, common),
-        Command::Release(args) => overrides::release(args, common),
-        Command::Events(args) => events::run(args, common),
+        Command::Status(args) => status::run(args, globals),
+        Command::Explain(args) => explain::run(args, globals),
+        Command::Drain(args) => overrides::drain(args, globals),
+        Command::Pin(args) => overrides::pin(args, globals),
+        Command::Freeze(args) => overrides::freeze(args, globals),
+        Command::Release(args) => overrides::release(args, globals),
+        Command::Events(args) => events::run(args, globals),
     }
 }
 
 /// Zones are checked with the providers and defaults of the configuration.
-fn check(args: &check::CheckArgs, common: &Common) -> anyhow::Result<ExitCode> {
-    let (config, _) = serve::load_config(common)?;
+fn check(args: &check::CheckArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
+    let (config, _) = serve::load_config(globals)?;
     Ok(check::run(args, &config.zone_settings()))
 }
 

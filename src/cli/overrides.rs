@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::client::{Client, ServerArgs, encoded, with_query};
 use super::text::{absolute, clean, count};
-use super::{Common, Format, print};
+use super::{Format, Globals, print};
 use crate::controller::view::OverrideView;
 
 #[derive(Clone, Debug, Args)]
@@ -70,20 +70,20 @@ pub struct ReleaseArgs {
     server: ServerArgs,
 }
 
-pub fn drain(args: &DrainArgs, common: &Common) -> anyhow::Result<ExitCode> {
-    place("drain", Some(&args.subject), &args.order, common)
+pub fn drain(args: &DrainArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
+    place("drain", Some(&args.subject), &args.order, globals)
 }
 
-pub fn pin(args: &PinArgs, common: &Common) -> anyhow::Result<ExitCode> {
-    place("pin", Some(&format!("{}/{}", args.name, args.candidate)), &args.order, common)
+pub fn pin(args: &PinArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
+    place("pin", Some(&format!("{}/{}", args.name, args.candidate)), &args.order, globals)
 }
 
-pub fn freeze(args: &FreezeArgs, common: &Common) -> anyhow::Result<ExitCode> {
-    place("freeze", None, &args.order, common)
+pub fn freeze(args: &FreezeArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
+    place("freeze", None, &args.order, globals)
 }
 
-pub fn release(args: &ReleaseArgs, common: &Common) -> anyhow::Result<ExitCode> {
-    let client = Client::find(&args.server, common)?;
+pub fn release(args: &ReleaseArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
+    let client = Client::find(&args.server, globals)?;
     let path = format!("/v1/overrides/{}", encoded(&args.which));
     let text = client.exchange("DELETE", &with_query(&path, &[("reason", Some(args.reason.clone()))]), None)?;
     if args.format == Format::Json {
@@ -96,8 +96,8 @@ pub fn release(args: &ReleaseArgs, common: &Common) -> anyhow::Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-fn place(order: &str, subject: Option<&str>, args: &OrderArgs, common: &Common) -> anyhow::Result<ExitCode> {
-    let client = Client::find(&args.server, common)?;
+fn place(order: &str, subject: Option<&str>, args: &OrderArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
+    let client = Client::find(&args.server, globals)?;
     let mut body = json!({"order": order, "reason": args.reason});
     let given = [("subject", subject), ("for", args.span.as_deref()), ("until", args.until.as_deref())];
     for (key, value) in given.into_iter().filter_map(|(key, value)| Some((key, value?))) {

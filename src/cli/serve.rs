@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Common;
+use super::Globals;
 use crate::config::{Config, ConfigError, ConfigFile};
 use crate::server::{self, Server};
 
@@ -33,16 +33,16 @@ pub struct ServeArgs {
 }
 
 /// The configuration file in force, if there is one, and what it says.
-pub fn load_config(common: &Common) -> Result<(Config, Option<ConfigFile>), ConfigError> {
-    let Some(path) = common.config() else { return Ok((Config::default(), None)) };
+pub fn load_config(globals: &Globals) -> Result<(Config, Option<ConfigFile>), ConfigError> {
+    let Some(path) = globals.config() else { return Ok((Config::default(), None)) };
     let config = Config::load(&path)?;
     Ok((config.clone(), Some(ConfigFile { path, at_start: config })))
 }
 
 /// Runs until SIGTERM or SIGINT.
-pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
-    let (mut config, file) = load_config(common)?;
-    apply(args, common.data(), &mut config);
+pub fn run(args: &ServeArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
+    let (mut config, file) = load_config(globals)?;
+    apply(args, globals.data(), &mut config);
     super::log::start(&config.log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(serve(config, file));

@@ -11,7 +11,7 @@ use super::client::{Client, ServerArgs, encoded};
 use super::print::{self, ALERT};
 use super::table::{Align, Cell, Table, style_of, terminal};
 use super::text::{clean, count, relative, span, time};
-use super::{BadInput, Common, Format, names};
+use super::{BadInput, Format, Globals, names};
 use crate::api::health::family_word;
 use crate::controller::view::{
     Counts, FirstRound, NameView, OverrideView, Overview, ProviderView, Serving, StandingCounts, StoreState,
@@ -30,8 +30,8 @@ pub struct StatusArgs {
     server: ServerArgs,
 }
 
-pub fn run(args: &StatusArgs, common: &Common) -> anyhow::Result<ExitCode> {
-    let client = Client::find(&args.server, common)?;
+pub fn run(args: &StatusArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
+    let client = Client::find(&args.server, globals)?;
     match args.subject.as_deref() {
         None => whole(&client, args.format),
         Some(name) if name.contains('.') => of_name(&client, name, args.format),
