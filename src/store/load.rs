@@ -257,10 +257,25 @@ mod tests {
         ]
     }
 
+    /// Opens sled. A child that another test is just starting holds the lock of every open file until its program runs,
+    /// so a lock that is held is asked for again; `open` does the same.
+    fn unlocked(folder: &std::path::Path) -> sled::Db {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        loop {
+            match sled::open(folder) {
+                Err(sled::Error::Io(error)) if std::time::Instant::now() < deadline => {
+                    assert!(error.to_string().contains("could not acquire lock"), "{error}");
+                    std::thread::yield_now();
+                }
+                opened => return opened.unwrap(),
+            }
+        }
+    }
+
     /// Closes the store, lets `change` work on its entries as a program of another version would, and opens it again.
     async fn reopened(scratch: &TempDir, opened: Opened, change: impl Fn(&mut BTreeMap<EntryKey, Vec<u8>>)) -> Opened {
         opened.store.close().await.unwrap();
-        let tree = sled::open(scratch.path().join("store")).unwrap();
+        let tree = unlocked(&scratch.path().join("store"));
         let mut entries: BTreeMap<EntryKey, Vec<u8>> = BTreeMap::new();
         for pair in tree.iter() {
             let (key, piece) = pair.unwrap();
