@@ -32,13 +32,18 @@ fn an_answer_leaves_a_candidate_that_says_500() {
     server.wait_for(NAME, targets.address(1));
     assert_eq!(server.standing(NAME, "bunny"), "down");
 
+    // Answers move first; then it is counted, logged and stored.
+    eventually("both transitions are logged", || {
+        !server.events("decision").is_empty() && server.events("verdict").iter().any(|line| line["to"] == "down")
+    });
     let verdicts = server.events("verdict");
     let down = verdicts.iter().find(|line| line["to"] == "down").expect("a line for the transition");
     assert_eq!((&down["subject"], &down["from"]), (&"www.shop.example./bunny".into(), &"up".into()));
     assert!(down["why"].as_str().is_some_and(|why| why.contains("500")), "{down}");
-    let decisions = server.events("decision");
-    assert!(decisions.iter().any(|line| line["subject"] == NAME), "{decisions:?}");
-    assert!(server.metric("pointsman_transitions_total{kind=\"verdict\"}").is_some_and(|count| count >= 3.0));
+    assert!(server.events("decision").iter().any(|line| line["subject"] == NAME));
+    eventually("all three verdicts are counted", || {
+        server.metric("pointsman_transitions_total{kind=\"verdict\"}").is_some_and(|count| count >= 3.0)
+    });
 
     // It passes again: it recovers, and its clean window keeps it out.
     targets.set(0, 200);

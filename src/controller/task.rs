@@ -228,13 +228,14 @@ impl Task {
 
     /// Gives a transition its place in the history, and logs it.
     fn event(&mut self, transition: Transition) -> Event {
-        log_transition(&transition);
         let kind = match transition.change {
             Change::Verdict { .. } => "verdict",
             Change::Decision { .. } => "decision",
             Change::Override { .. } => "override",
         };
+        // Counted before it is logged: who has read the line finds it in the metrics.
         metrics::counter!("pointsman_transitions_total", "kind" => kind).increment(1);
+        log_transition(&transition);
         let event = Event { id: self.next_event, generation: self.generation, transition };
         self.next_event += 1;
         if self.recent.len() == RECENT_EVENTS {
