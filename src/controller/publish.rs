@@ -112,7 +112,8 @@ impl Task {
             self.published.load().flattened.clone()
         };
         let selection = Arc::new(selection);
-        self.published.store(Arc::new(Published { generation: self.generation, image, flattened, selection }));
+        let areas = self.published.load().areas.clone();
+        self.published.store(Arc::new(Published { generation: self.generation, image, flattened, selection, areas }));
     }
 
     fn flattened_sets(&self, image: &Image) -> FlattenedSets {

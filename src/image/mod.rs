@@ -10,6 +10,7 @@
 //!
 //! | file | thought |
 //! | --- | --- |
+//! | `areas` | from a client to its part of the world |
 //! | `build` | records become nodes and compiled RRsets |
 //! | `table` | names hashed to nodes |
 //! | `node` | what stands at a name |
@@ -21,6 +22,7 @@
 //! | `explain` | the same path, with every step told |
 
 mod answer;
+pub mod areas;
 mod build;
 mod client;
 mod explain;

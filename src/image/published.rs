@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Image;
+use super::areas::Areas;
 use crate::steer::decision::Decision;
 
 /// Everything that answers need. A new one for each change; readers keep theirs as long as they like.
@@ -14,6 +15,7 @@ pub struct Published {
     pub image: Arc<Image>,
     pub flattened: Arc<FlattenedSets>,
     pub selection: Arc<Selection>,
+    pub areas: Arc<Areas>,
 }
 
 /// The decision in force for each steered name, by its slot in the image.

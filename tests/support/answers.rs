@@ -33,6 +33,7 @@ pub fn published(zones: &[Arc<Zone>], broken: &[Name], settings: &image::Setting
         image: Arc::new(Image::build(zones, broken, settings)),
         flattened: Arc::new(FlattenedSets::default()),
         selection: Arc::new(Selection::default()),
+        areas: Arc::default(),
     }
 }
 
