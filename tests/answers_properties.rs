@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 
 use by_hand::{select, steered, whole};
 use pointsman::image::published::{FlattenedSet, FlattenedSets, Published};
-use pointsman::image::{MAX_TCP, MAX_UDP, Reply, Settings, Transport, answer, explain};
+use pointsman::image::{CompiledZone, MAX_TCP, MAX_UDP, Reply, Settings, Transport, answer, explain};
 use pointsman::steer::policy::{Shape, Sticky};
 use pointsman::zone::load;
 use pointsman::zone::name::Name;
@@ -30,7 +30,7 @@ static SERVED: LazyLock<Published> = LazyLock::new(|| {
         steered("s.test.", "s.test.", Shape::Flattened, Sticky::Yes, &["a.example.", "192.0.2.12"]),
         steered("*.s.s.test.", "s.test.", Shape::Cname, Sticky::Yes, &["a.example."]),
     ];
-    let zones = [Arc::new(conf), zone("s.test.", STEERED, names)];
+    let zones = [Arc::new(CompiledZone::compile(conf)), zone("s.test.", STEERED, names)];
     let settings = Settings { nsid: Some(vec![b'n'; 300]), version: Some("v".repeat(300)), ..Settings::default() };
     let mut published = published(&zones, &[name("broken.test.")], &settings);
     select(
@@ -44,7 +44,7 @@ static SERVED: LazyLock<Published> = LazyLock::new(|| {
 
 fn names() -> impl Strategy<Value = Name> {
     let known: Vec<Name> =
-        SERVED.image.zones().iter().flat_map(|zone| zone.records.iter().map(|record| record.owner.clone())).collect();
+        SERVED.image.zones().iter().flat_map(|zone| zone.records().map(|record| record.owner)).collect();
     let labels = prop::collection::vec(prop::collection::vec(any::<u8>(), 1..63), 0..6);
     (labels, prop::sample::select(known), any::<bool>()).prop_filter_map("a name", |(labels, known, below)| {
         let mut wire = Vec::new();

@@ -3,8 +3,12 @@
 #[path = "support/answers.rs"]
 mod support;
 
+use std::sync::Arc;
+
 use pointsman::image::published::Published;
-use pointsman::image::{MAX_UDP, Settings, Transport};
+use pointsman::image::{CompiledZone, MAX_UDP, Settings, Transport};
+use pointsman::zone::record::{Record, Rtype, Zone};
+use pointsman::zone::records::Records;
 use support::{AA, AD, CD, Message, RA, RD, TC, ask, lines, name, published, query, question, tcp, with_edns, zone};
 
 const A: u16 = 1;
@@ -72,14 +76,20 @@ www IN A   198.51.100.80
 
 fn served(settings: &Settings) -> Published {
     let without_steering = ZONE.lines().filter(|line| !line.starts_with("_steer")).collect::<Vec<_>>().join("\n");
-    let mut conf = (*zone("conf.test.", &without_steering, Vec::new())).clone();
-    for owner in ["_steer.www.conf.test.", "_steer.only.conf.test."] {
-        let mut hidden = conf.records[0].clone();
-        (hidden.owner, hidden.rtype, hidden.rdata) =
-            (name(owner), pointsman::zone::record::Rtype::TXT, (*b"\x08v=steer1").into());
-        conf.records.push(hidden);
-    }
-    let zones = [conf.into(), zone("other.test.", OTHER, Vec::new()), zone("nested.conf.test.", NESTED, Vec::new())];
+    let conf = zone("conf.test.", &without_steering, Vec::new());
+    let hidden = ["_steer.www.conf.test.", "_steer.only.conf.test."].map(|owner| Record {
+        owner: name(owner),
+        rtype: Rtype::TXT,
+        ttl: 60,
+        rdata: (*b"\x08v=steer1").into(),
+    });
+    let records = Records::new(conf.origin(), conf.records().chain(hidden));
+    let conf = Zone { origin: conf.origin().clone(), records, steered: Vec::new() };
+    let zones = [
+        Arc::new(CompiledZone::compile(conf)),
+        zone("other.test.", OTHER, Vec::new()),
+        zone("nested.conf.test.", NESTED, Vec::new()),
+    ];
     published(&zones, &[name("broken.test.")], settings)
 }
 

@@ -200,7 +200,7 @@ fn named_makes_the_same_octets() {
         let loaded = load_file(&file, Some(origin.clone()), &Settings::default());
         let zone = loaded.zone.expect("a good zone");
         let plain =
-            |record: &Record| (record.owner.to_lowercase().as_wire().to_vec(), record.rtype.0, record.rdata.to_vec());
+            |record: Record| (record.owner.to_lowercase().as_wire().to_vec(), record.rtype.0, record.rdata.to_vec());
         let mut ours: Vec<Plain> = zone.records.iter().map(plain).collect();
         ours.sort();
         assert_eq!(ours, compiled("good.test", &file), "{}", file.display());

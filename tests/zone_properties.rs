@@ -147,7 +147,8 @@ proptest! {
         let record = Record { owner, rtype: Rtype(number), ttl, rdata: rdata.into() };
         let loaded = read(format!("{HEAD}{}", generic(&record)).as_bytes());
         let zone = loaded.zone.expect("a good zone");
-        prop_assert_eq!(zone.records.last(), Some(&record));
+        let read = zone.records.iter().find(|read| read.rtype == record.rtype);
+        prop_assert_eq!(read, Some(Record { owner: record.owner.to_lowercase(), ..record }));
     }
 }
 
@@ -165,7 +166,7 @@ fn the_text_form_makes_octets_that_pass() {
         }
         let loaded = pointsman::zone::folder::load_file(&path, Some(origin.clone()), &Settings::default());
         let zone = loaded.zone.expect("a good zone");
-        let text: String = zone.records.iter().map(generic).collect();
+        let text: String = zone.records.iter().map(|record| generic(&record)).collect();
         let again = read_text(&origin, text.as_bytes(), &Settings::default());
         assert_eq!(again.zone.map(|zone| zone.records), Some(zone.records.clone()), "{}", path.display());
         seen.extend(zone.records.iter().map(|record| record.rtype));
@@ -200,7 +201,7 @@ fn hickory_reads_the_same() {
         let theirs = theirs.unwrap_or_else(|error| panic!("{rtype} {text}: {error}"));
         let loaded = read(format!("{HEAD}x.y {rtype} {text}\n").as_bytes());
         let zone = loaded.zone.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
-        let ours = zone.records.last().map(|record| record.rdata.to_vec());
+        let ours = zone.records.iter().last().map(|record| record.rdata.to_vec());
         assert_eq!(ours, Some(theirs), "{rtype} {text}");
     }
 }

@@ -17,13 +17,12 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 
 use super::view::ZoneState;
-use crate::image::{self, Image};
+use crate::image::{self, CompiledZone, Image};
 use crate::steer::policy::SteeredName;
 use crate::steer::time::Time;
 use crate::zone::diagnostic::{Diagnostic, Severity};
 use crate::zone::folder::{Loaded, Settings, load_folder, load_texts};
 use crate::zone::name::Name;
-use crate::zone::record::Zone;
 use crate::zone::texts::Texts;
 
 /// All zones by origin: presentation format, lower case, absolute.
@@ -34,7 +33,7 @@ pub type Zones = BTreeMap<String, Entry>;
 pub struct Entry {
     pub origin: Name,
     /// What is served; none: SERVFAIL.
-    pub zone: Option<Arc<Zone>>,
+    pub zone: Option<Arc<CompiledZone>>,
     pub state: ZoneState,
     pub file: PathBuf,
     /// When what is served was read.
@@ -100,7 +99,7 @@ impl Load {
             Ok(_) => self.read_folder(&mut outcome),
             Err(error) => self.keep_all(&mut outcome, &error),
         }
-        let served: Vec<Arc<Zone>> = outcome.zones.values().filter_map(|entry| entry.zone.clone()).collect();
+        let served: Vec<Arc<CompiledZone>> = outcome.zones.values().filter_map(|entry| entry.zone.clone()).collect();
         let broken: Vec<Name> =
             outcome.zones.values().filter(|entry| entry.zone.is_none()).map(|entry| entry.origin.clone()).collect();
         outcome.image = Image::build(&served, &broken, &self.image);
@@ -147,7 +146,7 @@ impl Load {
         Entry {
             origin: loaded.origin,
             // The text may be the same and still say something else, where defaults have changed.
-            zone: Some(Arc::new(zone)),
+            zone: Some(Arc::new(CompiledZone::compile(zone))),
             state: ZoneState::Serving,
             file: loaded.path,
             loaded: unchanged.map_or(Some(self.now), |entry| entry.loaded),
@@ -182,10 +181,10 @@ impl Load {
         entry
     }
 
-    fn kept_zone(&self, origin: &str, name: &Name) -> Option<(Zone, u64)> {
+    fn kept_zone(&self, origin: &str, name: &Name) -> Option<(CompiledZone, u64)> {
         let texts = self.kept.get(origin)?;
         let zone = load_texts(name, texts, &self.zones).zone?;
-        Some((zone, digest(texts)))
+        Some((CompiledZone::compile(zone), digest(texts)))
     }
 
     /// The folder cannot be read: everything goes on, at a start with the kept texts.
@@ -214,9 +213,9 @@ impl Load {
 }
 
 /// All steered names. A name that stands in a deeper zone too is that zone's.
-fn steered(zones: &[Arc<Zone>]) -> Vec<Arc<SteeredName>> {
+fn steered(zones: &[Arc<CompiledZone>]) -> Vec<Arc<SteeredName>> {
     let mut names: BTreeMap<&str, &Arc<SteeredName>> = BTreeMap::new();
-    for name in zones.iter().flat_map(|zone| &zone.steered) {
+    for name in zones.iter().flat_map(|zone| zone.steered()) {
         let before = names.entry(&name.name).or_insert(name);
         if before.zone.len() < name.zone.len() {
             *before = name;

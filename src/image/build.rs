@@ -9,16 +9,17 @@ use std::sync::Arc;
 use super::node::{Compiled, FIXED, Glue, Kind, NONE, Node, Rrset, Slot, Span, ZoneNode};
 use super::table::Table;
 use super::writer::{QUESTION, Writer};
-use super::{Image, MAX_TCP, Settings, rdata};
+use super::{CompiledZone, Image, MAX_TCP, Settings, rdata};
 use crate::steer::policy::{SteeredName, Target};
 use crate::zone::name::Name;
-use crate::zone::record::{Record, Rtype, Zone, is_hidden};
+use crate::zone::record::{Rtype, Zone};
+use crate::zone::records;
 
 /// Compiles zones and the origins of broken ones.
-pub(super) fn build(zones: &[Arc<Zone>], broken: &[Name], settings: &Settings) -> Image {
+pub(super) fn build(zones: &[Arc<CompiledZone>], broken: &[Name], settings: &Settings) -> Image {
     let mut builder = Builder::new(zones, broken, settings);
     for (index, zone) in builder.image.zones.clone().iter().enumerate() {
-        builder.zone(index, zone);
+        builder.zone(index, &zone.zone);
     }
     for origin in builder.image.broken.clone() {
         builder.broken(&origin);
@@ -40,11 +41,11 @@ struct Builder {
 }
 
 impl Builder {
-    fn new(zones: &[Arc<Zone>], broken: &[Name], settings: &Settings) -> Self {
+    fn new(zones: &[Arc<CompiledZone>], broken: &[Name], settings: &Settings) -> Self {
         let mut origins: HashMap<Box<[u8]>, ()> = HashMap::new();
         let mut first = |origin: &Name| origins.insert(origin.to_lowercase().as_wire().into(), ()).is_none();
         let mut image = Image { settings: settings.clone(), ..Image::default() };
-        image.zones = zones.iter().filter(|zone| first(&zone.origin)).cloned().collect();
+        image.zones = zones.iter().filter(|zone| first(zone.origin())).cloned().collect();
         image.broken = broken.iter().filter(|origin| first(origin)).cloned().collect();
         Self { image, origins, above: HashMap::new(), scratch: vec![0; MAX_TCP] }
     }
@@ -54,15 +55,10 @@ impl Builder {
         let first = self.image.nodes.len();
         let mut names = Names::new();
         let apex = self.node(&mut names, &origin, &origin, to_u32(index));
-        let mut records: Vec<(u32, Rtype, u32)> = Vec::with_capacity(zone.records.len());
-        for (at, record) in zone.records.iter().enumerate() {
-            if record.owner.is_within(&origin) && !is_hidden(&record.owner) {
-                let owner = self.node(&mut names, &record.owner.to_lowercase(), &origin, to_u32(index));
-                records.push((owner, record.rtype, to_u32(at)));
-            }
+        for owner in zone.records.owners().filter(|owner| !owner.is_hidden()) {
+            let node = self.node(&mut names, &owner.name(), &origin, to_u32(index));
+            self.rrsets(node, owner);
         }
-        records.sort_unstable();
-        self.rrsets(zone, &records);
         for steered in &zone.steered {
             self.slot(&mut names, steered, &origin, to_u32(index));
         }
@@ -89,31 +85,30 @@ impl Builder {
         node
     }
 
-    /// Compiles records that are sorted by node and type.
-    fn rrsets(&mut self, zone: &Zone, sorted: &[(u32, Rtype, u32)]) {
-        for set in sorted.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
-            let Some((owner, rtype, _)) = set.first().copied() else { continue };
-            let records: Vec<&Record> = set.iter().filter_map(|(_, _, at)| zone.records.get(*at as usize)).collect();
-            let index = to_u32(self.image.rrsets.len());
-            let Some(node) = self.image.nodes.get_mut(owner as usize) else { continue };
-            if node.rrset_count == 0 {
-                node.rrsets = index;
-            }
-            node.rrset_count += 1;
-            let name = node.name.clone();
-            let compiled = self.compile(&name, rtype.0, &records);
+    /// Compiles what stands at a node.
+    fn rrsets(&mut self, at: u32, owner: records::Owner<'_>) {
+        let first = to_u32(self.image.rrsets.len());
+        let Some(name) = self.image.nodes.get(at as usize).map(|node| node.name.clone()) else { return };
+        for set in owner.sets() {
+            let compiled = self.compile(&name, set);
             self.image.rrsets.push(compiled);
+        }
+        if let Some(node) = self.image.nodes.get_mut(at as usize) {
+            node.rrsets = first;
+            node.rrset_count = u16::try_from(self.image.rrsets.len() - first as usize).unwrap_or(u16::MAX);
         }
     }
 
-    fn compile(&mut self, owner: &[u8], rtype: u16, records: &[&Record]) -> Rrset {
-        let ttl = records.first().map_or(0, |record| record.ttl);
-        let rdatas = || records.iter().map(|record| &*record.rdata);
-        let exact = self.compile_exact(owner, rtype, ttl, rdatas());
+    fn compile(&mut self, owner: &[u8], set: records::Rrset<'_>) -> Rrset {
+        let (rtype, ttl) = (set.rtype().0, set.ttl());
+        let exact = self.compile_exact(owner, rtype, ttl, set.rdatas());
         // Where no names compress both are the same octets.
-        let raw =
-            if rdata::names(rtype).is_none() && exact.len > 0 { exact } else { self.compile_raw(rtype, ttl, rdatas()) };
-        Rrset { rtype, count: u16::try_from(records.len()).unwrap_or(u16::MAX), ttl, raw, exact }
+        let raw = if rdata::names(rtype).is_none() && exact.len > 0 {
+            exact
+        } else {
+            self.compile_raw(rtype, ttl, set.rdatas())
+        };
+        Rrset { rtype, count: u16::try_from(set.rdatas().len()).unwrap_or(u16::MAX), ttl, raw, exact }
     }
 
     /// The RRset as it stands behind a question for its owner. Empty where it does not fit a message.

@@ -43,7 +43,7 @@ use self::node::{Node, Rrset, Slot, Span, ZoneNode};
 use self::table::Table;
 use crate::steer::policy::SteeredName;
 use crate::zone::name::Name;
-use crate::zone::record::Zone;
+use crate::zone::record::{Record, Zone};
 
 /// The most octets that a UDP answer has (RFC 9715, section 3: no fragments on any path).
 pub const MAX_UDP: usize = 1232;
@@ -81,8 +81,49 @@ pub struct Image {
     zone_nodes: Vec<ZoneNode>,
     slots: Vec<Slot>,
     steered: Vec<Arc<SteeredName>>,
-    zones: Vec<Arc<Zone>>,
+    zones: Vec<Arc<CompiledZone>>,
     broken: Vec<Name>,
+}
+
+/// One zone, compiled. Never changes; images share it as long as its content stays.
+#[derive(Debug)]
+pub struct CompiledZone {
+    zone: Zone,
+}
+
+impl CompiledZone {
+    /// Compiles one zone. Slow for a large one: call it on a thread that may block.
+    pub fn compile(zone: Zone) -> Self {
+        Self { zone }
+    }
+
+    /// In lower case.
+    pub fn origin(&self) -> &Name {
+        self.zone.records.origin()
+    }
+
+    pub fn serial(&self) -> u32 {
+        self.zone.serial()
+    }
+
+    /// How many records it has, the hidden ones too.
+    pub fn len(&self) -> usize {
+        self.zone.records.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All of them, the hidden ones too, the apex's first; owners in lower case.
+    pub fn records(&self) -> impl Iterator<Item = Record> {
+        self.zone.records.iter()
+    }
+
+    /// What its steering records say, sorted by name.
+    pub fn steered(&self) -> &[Arc<SteeredName>] {
+        &self.zone.steered
+    }
 }
 
 /// One served zone, for tables and documents.
@@ -98,7 +139,7 @@ pub struct ServedZone {
 impl Image {
     /// Compiles zones. `broken` are origins that must answer SERVFAIL since nothing good of them is known. Of two zones with one origin the
     /// first counts. Slow for large zones: call it on a thread that may block.
-    pub fn build(zones: &[Arc<Zone>], broken: &[Name], settings: &Settings) -> Self {
+    pub fn build(zones: &[Arc<CompiledZone>], broken: &[Name], settings: &Settings) -> Self {
         build::build(zones, broken, settings)
     }
 
@@ -117,16 +158,16 @@ impl Image {
     }
 
     /// All zones with their records, the hidden ones too: what transfers are made of.
-    pub fn zones(&self) -> &[Arc<Zone>] {
+    pub fn zones(&self) -> &[Arc<CompiledZone>] {
         &self.zones
     }
 
     /// What is served, broken zones too, sorted by origin.
     pub fn served(&self) -> Vec<ServedZone> {
         let good = self.zones.iter().map(|zone| ServedZone {
-            origin: zone.origin.clone(),
+            origin: zone.origin().clone(),
             serial: Some(zone.serial()),
-            records: zone.records.len(),
+            records: zone.len(),
         });
         let broken = self.broken.iter().map(|origin| ServedZone { origin: origin.clone(), serial: None, records: 0 });
         let mut all: Vec<_> = good.chain(broken).collect();

@@ -9,7 +9,8 @@ use super::log::Log;
 use super::name::Name;
 use super::reader::{self, Reading};
 use super::record::Record;
-use super::record::{Rtype, Zone};
+use super::record::Zone;
+use super::records::Records;
 use super::sources::{self, Library, Sources};
 use super::steering::defaults::Defaults;
 use super::steering::targets::{self, Site};
@@ -147,15 +148,12 @@ impl Unfinished {
         self.sources.keys().skip(1).map(str::to_owned).collect()
     }
 
-    pub(super) fn finish(mut self) -> Loaded {
+    pub(super) fn finish(self) -> Loaded {
         let good = self.log.errors() == 0;
         let diagnostics = self.log.diagnostics(&self.sources);
-        if let Some(at) = self.records.iter().position(|record| record.rtype == Rtype::SOA) {
-            self.records.get_mut(..=at).unwrap_or_default().rotate_right(1);
-        }
         let zone = good.then(|| Zone {
             origin: self.origin.clone(),
-            records: self.records,
+            records: Records::new(&self.origin, self.records),
             steered: self.steered.into_iter().map(|draft| Arc::new(draft.name)).collect(),
         });
         Loaded { origin: self.origin, path: self.path, texts: self.sources.into_texts(), zone, diagnostics }

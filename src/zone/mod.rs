@@ -15,6 +15,7 @@ mod prefixes;
 mod rdata;
 pub mod reader;
 pub mod record;
+pub mod records;
 mod rtype;
 pub mod sources;
 mod span;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::name::Name;
+use super::records::Records;
 use crate::steer::policy::SteeredName;
 
 /// A record type by its number (RFC 1035, section 3.2.2, and the IANA registry).
@@ -51,8 +52,8 @@ pub struct Record {
 #[derive(Clone, Debug)]
 pub struct Zone {
     pub origin: Name,
-    /// All records, the SOA's RRset first, the hidden `_steer` ones too; no doubles; every RRset has one TTL.
-    pub records: Vec<Record>,
+    /// All of them, the hidden `_steer` ones too; no doubles; every RRset has one TTL.
+    pub records: Records,
     /// What its steering records say, sorted by name.
     pub steered: Vec<Arc<SteeredName>>,
 }
@@ -60,10 +61,10 @@ pub struct Zone {
 impl Zone {
     /// The serial of its SOA (RFC 1035, section 3.3.13).
     pub fn serial(&self) -> u32 {
-        let soa = self.records.iter().find(|record| record.rtype == Rtype::SOA);
-        let serial = soa.and_then(|record| {
-            let at = record.rdata.len().checked_sub(20)?;
-            record.rdata.get(at..at + 4)?.try_into().ok()
+        let soa = self.records.owners().next().and_then(|apex| apex.sets().find(|set| set.rtype() == Rtype::SOA));
+        let serial = soa.and_then(|soa| soa.rdatas().next()).and_then(|rdata| {
+            let at = rdata.len().checked_sub(20)?;
+            rdata.get(at..at + 4)?.try_into().ok()
         });
         serial.map_or(0, u32::from_be_bytes)
     }
@@ -71,5 +72,10 @@ impl Zone {
 
 /// Whether a name is hidden from the public: one of its labels is `_steer` (design, section 2).
 pub fn is_hidden(name: &Name) -> bool {
-    name.labels().any(|label| label.eq_ignore_ascii_case(b"_steer"))
+    name.labels().any(is_hidden_label)
+}
+
+/// Whether a label hides all names at and below it.
+pub(super) fn is_hidden_label(label: &[u8]) -> bool {
+    label.eq_ignore_ascii_case(b"_steer")
 }

@@ -6,11 +6,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use pointsman::image::published::{FlattenedSets, Published, Selection};
-use pointsman::image::{self, Image, MAX_TCP, MAX_UDP, Reply, Transport, answer};
+use pointsman::image::{self, CompiledZone, Image, MAX_TCP, MAX_UDP, Reply, Transport, answer};
 use pointsman::steer::policy::SteeredName;
 use pointsman::zone::load;
 use pointsman::zone::name::Name;
-use pointsman::zone::record::Zone;
 
 pub const CLIENT: &str = "192.0.2.77";
 
@@ -19,15 +18,15 @@ pub fn name(text: &str) -> Name {
 }
 
 /// A zone from text; its steering is given, not read.
-pub fn zone(origin: &str, text: &str, steered: Vec<SteeredName>) -> Arc<Zone> {
+pub fn zone(origin: &str, text: &str, steered: Vec<SteeredName>) -> Arc<CompiledZone> {
     let loaded = load::read_text(&name(origin), text.as_bytes(), &load::Settings::default());
     let errors: Vec<_> = loaded.diagnostics.iter().map(|diagnostic| format!("{diagnostic:?}")).collect();
     let mut zone = loaded.zone.unwrap_or_else(|| panic!("{origin}: {errors:#?}"));
     zone.steered = steered.into_iter().map(Arc::new).collect();
-    Arc::new(zone)
+    Arc::new(CompiledZone::compile(zone))
 }
 
-pub fn published(zones: &[Arc<Zone>], broken: &[Name], settings: &image::Settings) -> Published {
+pub fn published(zones: &[Arc<CompiledZone>], broken: &[Name], settings: &image::Settings) -> Published {
     Published {
         generation: 1,
         image: Arc::new(Image::build(zones, broken, settings)),
