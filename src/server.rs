@@ -264,5 +264,6 @@ fn record_dns(counters: &dns::Counters) {
     metrics::counter!("pointsman_queries_dropped_total").absolute(counters.dropped);
     metrics::counter!("pointsman_responses_unsent_total").absolute(counters.unsent);
     metrics::counter!("pointsman_tcp_refused_total").absolute(counters.tcp_refused);
+    metrics::counter!("pointsman_tcp_evicted_total").absolute(counters.tcp_evicted);
     metrics::gauge!("pointsman_tcp_connections").set(counters.tcp_open as f64);
 }

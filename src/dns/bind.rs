@@ -36,7 +36,8 @@ pub enum BindError {
 #[derive(Debug)]
 pub struct Bound {
     pub(super) udp: Vec<UdpSocket>,
-    pub(super) tcp: Vec<TcpListener>,
+    /// By thread: a listener for each address.
+    pub(super) tcp: Vec<Vec<TcpListener>>,
     pub(super) tcp_settings: TcpSettings,
     addresses: Vec<SocketAddr>,
 }
@@ -56,23 +57,24 @@ pub fn bind(settings: &Settings) -> Result<Bound, BindError> {
     if settings.listen.is_empty() {
         return Err(BindError::Nothing);
     }
-    let (udp, tcp) = (Vec::new(), Vec::new());
+    let threads = settings.threads.max(1);
+    let (udp, tcp) = (Vec::new(), (0..threads).map(|_| Vec::new()).collect());
     let mut bound = Bound { udp, tcp, tcp_settings: settings.tcp.clone(), addresses: Vec::new() };
     for address in &settings.listen {
-        bind_address(*address, settings.threads.max(1), &mut bound)?;
+        bind_address(*address, threads, &mut bound)?;
     }
     Ok(bound)
 }
 
 fn bind_address(wanted: SocketAddr, threads: usize, bound: &mut Bound) -> Result<(), BindError> {
     let mut tries = if wanted.port() == 0 { FREE_PORT_TRIES } else { 1 };
-    let (listener, address) = loop {
+    let address = loop {
         tries -= 1;
         // Without SO_REUSEPORT, so that a port that another program shares is in use all the same.
         let probe = udp_socket(wanted, false)?;
         let address = probe.local_addr().map_err(|source| cause("UDP", wanted, source))?;
-        match tcp_listener(address) {
-            Ok(listener) => break (listener, address),
+        match tcp_socket(address, false) {
+            Ok(_) => break address,
             Err(BindError::InUse { .. }) if tries > 0 => {}
             Err(error) => return Err(error),
         }
@@ -80,7 +82,9 @@ fn bind_address(wanted: SocketAddr, threads: usize, bound: &mut Bound) -> Result
     for _ in 0..threads {
         bound.udp.push(udp_socket(address, true)?);
     }
-    bound.tcp.push(listener);
+    for listeners in &mut bound.tcp {
+        listeners.push(tcp_listener(address)?);
+    }
     bound.addresses.push(address);
     Ok(())
 }
@@ -105,6 +109,18 @@ fn udp_socket(address: SocketAddr, shared: bool) -> Result<UdpSocket, BindError>
 }
 
 fn tcp_listener(address: SocketAddr) -> Result<TcpListener, BindError> {
+    let socket = tcp_socket(address, true)?;
+    let listen = || {
+        // Connections inherit it.
+        socket.set_tcp_nodelay(true)?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)
+    };
+    listen().map_err(|source| cause("TCP", address, source))?;
+    Ok(socket.into())
+}
+
+fn tcp_socket(address: SocketAddr, shared: bool) -> Result<Socket, BindError> {
     let open = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         if address.is_ipv6() {
@@ -112,10 +128,9 @@ fn tcp_listener(address: SocketAddr) -> Result<TcpListener, BindError> {
         }
         // Connections of a server before this one may still linger on the port.
         socket.set_reuse_address(true)?;
+        socket.set_reuse_port(shared)?;
         socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        socket.set_nonblocking(true)?;
-        Ok(socket.into())
+        Ok(socket)
     };
     open().map_err(|source| cause("TCP", address, source))
 }
@@ -141,9 +156,10 @@ mod tests {
     fn a_free_port_is_the_same_for_both() {
         let bound = bind(&on("127.0.0.1:0")).expect("loopback is free");
         let address = bound.addresses()[0];
-        assert_eq!((bound.udp.len(), bound.tcp.len()), (2, 1));
+        assert_eq!((bound.udp.len(), bound.tcp.len()), (2, 2));
         assert!(bound.udp.iter().all(|socket| socket.local_addr().expect("bound") == address));
-        assert_eq!(bound.tcp[0].local_addr().expect("bound"), address);
+        let listeners = bound.tcp.iter().flatten();
+        assert!(listeners.map(|listener| listener.local_addr().expect("bound")).eq([address; 2]));
     }
 
     #[test]

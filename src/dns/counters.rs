@@ -24,11 +24,13 @@ pub struct Counters {
     pub unsent: u64,
     /// TCP connections that are open now.
     pub tcp_open: u64,
-    /// TCP connections that were closed at once, since there were too many.
+    /// TCP connections that were closed at once, since their client had too many.
     pub tcp_refused: u64,
+    /// TCP connections that were closed to make room for newcomers: those that had waited longest.
+    pub tcp_evicted: u64,
 }
 
-/// The counters of one thread, or of all TCP connections.
+/// The counters of one thread.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(super) struct Lane {
@@ -40,12 +42,15 @@ pub(super) struct Lane {
 }
 
 /// All lanes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Shared {
     udp: Vec<Lane>,
-    pub(super) tcp: Lane,
+    tcp: Vec<Lane>,
+    /// For threads that are none of these.
+    spare: Lane,
     pub(super) tcp_open: AtomicU64,
     pub(super) tcp_refused: AtomicU64,
+    pub(super) tcp_evicted: AtomicU64,
 }
 
 impl Lane {
@@ -67,25 +72,31 @@ impl Lane {
 }
 
 impl Shared {
-    pub(super) fn new(threads: usize) -> Self {
-        let udp = (0..threads).map(|_| Lane::default()).collect();
-        Self { udp, tcp: Lane::default(), tcp_open: AtomicU64::new(0), tcp_refused: AtomicU64::new(0) }
+    /// With so many UDP threads, and so many TCP threads.
+    pub(super) fn new(udp: usize, tcp: usize) -> Self {
+        let lanes = |threads| (0..threads).map(|_| Lane::default()).collect();
+        Self { udp: lanes(udp), tcp: lanes(tcp), ..Self::default() }
     }
 
     pub(super) fn lane(&self, index: usize) -> &Lane {
-        self.udp.get(index).unwrap_or(&self.tcp)
+        self.udp.get(index).unwrap_or(&self.spare)
+    }
+
+    pub(super) fn tcp_lane(&self, index: usize) -> &Lane {
+        self.tcp.get(index).unwrap_or(&self.spare)
     }
 
     pub(super) fn fold(&self) -> Counters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let mut sum = Counters {
-            tcp: read(&self.tcp.received),
+            tcp: self.tcp.iter().map(|lane| read(&lane.received)).sum(),
             tcp_open: read(&self.tcp_open),
             tcp_refused: read(&self.tcp_refused),
+            tcp_evicted: read(&self.tcp_evicted),
             ..Counters::default()
         };
         sum.udp = self.udp.iter().map(|lane| read(&lane.received)).sum();
-        for lane in self.udp.iter().chain([&self.tcp]) {
+        for lane in self.udp.iter().chain(&self.tcp) {
             sum.rcodes.iter_mut().zip(&lane.rcodes).for_each(|(sum, count)| *sum += read(count));
             sum.truncated += read(&lane.truncated);
             sum.dropped += read(&lane.dropped);

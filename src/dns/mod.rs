@@ -2,12 +2,13 @@
 //!
 //! ```text
 //!   UDP   a std thread a socket (SO_REUSEPORT): receive, answer, send          counters of its own
-//!   TCP   one accept loop an address, a task a connection: frames in, frames out
+//!   TCP   a std thread a core, all its connections in one poll: frames in, frames out
 //!               both read:  ArcSwap<Published>
 //! ```
 
 mod bind;
 mod counters;
+mod descriptors;
 mod numbers;
 mod sys;
 mod tcp;
@@ -20,7 +21,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 pub use self::bind::{BindError, Bound, bind};
 pub use self::counters::Counters;
@@ -32,7 +32,7 @@ use crate::image::published::Published;
 pub struct Settings {
     /// UDP and TCP both. Port 0 is a free port, the same for both.
     pub listen: Vec<SocketAddr>,
-    /// UDP threads, each with a socket for each address; at least 1.
+    /// UDP threads and TCP threads, so many of each, each with a socket for each address; at least 1.
     pub threads: usize,
     pub tcp: TcpSettings,
 }
@@ -40,7 +40,7 @@ pub struct Settings {
 /// Limits on TCP (RFC 7766, section 6).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TcpSettings {
-    /// Connections in all; further ones are closed at once.
+    /// Connections in all; for further ones those are closed that have been idle longest. Fewer where the limit of open files is too low.
     pub connections: usize,
     /// Connections of one client: an IPv4 address, an IPv6 /56.
     pub per_client: usize,
@@ -48,7 +48,7 @@ pub struct TcpSettings {
     pub idle: Duration,
     /// Time for a client to take the answers that wait for it.
     pub unread: Duration,
-    /// Octets of answers that may wait for one client before its next query is read.
+    /// Octets of answers that may wait for one client, and one answer more, before its next query is read.
     pub pending: usize,
 }
 
@@ -77,32 +77,28 @@ pub struct Running {
     addresses: Vec<SocketAddr>,
     shared: Arc<Shared>,
     threads: Vec<std::thread::JoinHandle<()>>,
-    tasks: TaskTracker,
+    tcp: tcp::Threads,
     stop: CancellationToken,
     abort: CancellationToken,
 }
 
 impl Bound {
-    /// Starts answering. Call it inside a tokio runtime: TCP runs on that, UDP on threads of its own.
+    /// Starts answering, on threads of its own.
     ///
     /// # Errors
-    /// A thread cannot be started, or a listener not be registered with the runtime.
+    /// A thread cannot be started, or a listener not be polled.
     pub fn serve(self, published: Arc<ArcSwap<Published>>) -> io::Result<Running> {
         let addresses = self.addresses();
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
-        let shared = Arc::new(Shared::new(self.udp.len()));
-        let tasks = TaskTracker::new();
+        let shared = Arc::new(Shared::new(self.udp.len(), self.tcp.len()));
         let mut threads = Vec::new();
         for (index, socket) in self.udp.into_iter().enumerate() {
             threads.push(udp::start(index, socket, published.clone(), shared.clone(), stop.clone())?);
         }
-        let gate = Arc::new(tcp::Gate::new(&self.tcp_settings, published, shared.clone(), stop.clone(), abort.clone()));
-        for listener in self.tcp {
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            tasks.spawn(tcp::accept(listener, gate.clone(), tasks.clone()));
-        }
-        tasks.close();
-        Ok(Running { addresses, shared, threads, tasks, stop, abort })
+        let (settings, stop_tcp, abort_tcp) = (self.tcp_settings, stop.clone(), abort.clone());
+        let parts = tcp::Parts { settings, published, shared: shared.clone(), stop: stop_tcp, abort: abort_tcp };
+        let tcp = tcp::start(self.tcp, &parts)?;
+        Ok(Running { addresses, shared, threads, tcp, stop, abort })
     }
 }
 
@@ -124,13 +120,18 @@ impl Running {
     }
 
     /// Stops taking connections, answers what was received, closes. Connections that are not done after `grace` are cut.
-    pub async fn stop(self, grace: Duration) {
+    pub async fn stop(mut self, grace: Duration) {
         self.stop.cancel();
-        let threads = self.threads;
-        let udp = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
-        if tokio::time::timeout(grace, self.tasks.wait()).await.is_err() {
+        self.tcp.wake();
+        let joined = |threads: Vec<std::thread::JoinHandle<()>>| {
+            tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())))
+        };
+        let udp = joined(self.threads);
+        let mut tcp = joined(std::mem::take(&mut self.tcp.handles));
+        if tokio::time::timeout(grace, &mut tcp).await.is_err() {
             self.abort.cancel();
-            self.tasks.wait().await;
+            self.tcp.wake();
+            drop(tcp.await);
         }
         drop(udp.await);
     }
