@@ -102,7 +102,8 @@ pub async fn start(config: Config, config_file: Option<ConfigFile>) -> Result<Se
     let store = opened.store.clone();
     let (linger, grace) = (config.server.linger.0, config.server.grace.0);
     let config_path = config_file.as_ref().map(|file| file.path.clone());
-    let watch = controller::Watch::begin(config.server.zones.clone(), config_path, data.clone());
+    let (database, database_now) = watch::channel(None);
+    let watch = controller::Watch::begin(config.server.zones.clone(), config_path, data.clone(), database_now);
     let routes = prober.routes();
     let running = controller::start(controller::Parts {
         config,
@@ -115,6 +116,7 @@ pub async fn start(config: Config, config_file: Option<ConfigFile>) -> Result<Se
         reports: controller_reports,
         families_without_route: Arc::new(move || routes.missing()),
         serving: serving_now,
+        database,
         stop: stop_controller.clone(),
     })
     .await;

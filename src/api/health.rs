@@ -8,6 +8,7 @@
 //! | --- | --- | --- |
 //! | `server` | it starts, the first round is not over, decisions are frozen, a family has no route | it stops |
 //! | `store` | it was set aside, or nothing is kept | |
+//! | `areas` | the database of countries cannot be used | |
 //! | `zones` | one serves its last good text | one answers SERVFAIL |
 //! | `provider:ID` | a candidate of it is not up | none of its candidates is up, impaired or yet unknown |
 //! | `name:NAME` | a candidate of it is not up | all are down |
@@ -75,6 +76,7 @@ pub fn of(overview: &Overview, providers: &[ProviderView], names: &[NameView]) -
     let mut checks = BTreeMap::from([
         ("server".to_owned(), vec![server]),
         ("store".to_owned(), vec![store(overview)]),
+        ("areas".to_owned(), vec![areas(overview)]),
         ("zones".to_owned(), vec![zones]),
     ]);
     let of_providers = providers.iter().map(|view| (format!("provider:{}", view.id), vec![provider(overview, view)]));
@@ -125,6 +127,18 @@ fn store(overview: &Overview) -> Check {
         StoreState::Gone { why } => (Status::Warn, "gone", Some(format!("nothing is kept: {why}"))),
     };
     Check { status, observed_value: value.into(), observed_unit: None, time: overview.now, output }
+}
+
+fn areas(overview: &Overview) -> Check {
+    let view = &overview.areas;
+    let status = if view.error.is_some() { Status::Warn } else { Status::Pass };
+    Check {
+        status,
+        observed_value: view.loaded.as_ref().map_or(0, |database| database.prefixes).into(),
+        observed_unit: Some("prefixes with a country".to_owned()),
+        time: overview.now,
+        output: view.error.clone(),
+    }
 }
 
 fn zones(overview: &Overview) -> Check {
@@ -222,7 +236,7 @@ pub fn family_word(family: Family) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::controller::view::{CandidateView, Counts, NameCounts};
+    use crate::controller::view::{AreasView, CandidateView, Counts, NameCounts};
 
     fn overview() -> Overview {
         Overview {
@@ -239,6 +253,7 @@ mod tests {
             overrides_in_force: 0,
             frozen: false,
             store: StoreState::Ok,
+            areas: AreasView::default(),
             families_without_route: Vec::new(),
             alerts: Vec::new(),
             last_reload: None,
@@ -309,6 +324,7 @@ mod tests {
             (|overview| overview.first_round = FirstRound::Pending, "server", Warn, Warn),
             (|overview| overview.frozen = true, "server", Warn, Warn),
             (|overview| overview.families_without_route.push(Family::V6), "server", Warn, Warn),
+            (|overview| overview.areas.error = Some("gone".into()), "areas", Warn, Warn),
             (gone, "store", Warn, Warn),
             (aside, "store", Warn, Warn),
             (|overview| overview.zones.stale = 1, "zones", Warn, Warn),

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::Uri;
 use axum::http::request::Parts;
+use ipnet::IpNet;
 
 use super::problem::Problem;
 use super::span::parse_moment;
@@ -63,8 +64,12 @@ impl Params {
         self.text(name).map(parse).transpose()
     }
 
-    pub fn address(&self, name: &str) -> Result<Option<IpAddr>, Problem> {
-        let parse = |text: String| text.parse().map_err(|_| wrong(name, &format!("`{text}` is not an IP address")));
+    /// An address, or a prefix: bits beyond its length do not count.
+    pub fn prefix(&self, name: &str) -> Result<Option<IpNet>, Problem> {
+        let parse = |text: String| {
+            let prefix = text.parse::<IpAddr>().map(IpNet::from).or_else(|_| text.parse().map(|net: IpNet| net.trunc()));
+            prefix.map_err(|_| wrong(name, &format!("`{text}` is neither an IP address nor a prefix")))
+        };
         self.text(name).map(parse).transpose()
     }
 
@@ -114,7 +119,7 @@ mod tests {
         assert_eq!(params.text("name").as_deref(), Some("a b"));
         assert_eq!(params.number("limit"), Ok(Some(10)));
         assert_eq!(params.text("kind"), None);
-        assert_eq!(params.address("client"), Ok(Some(std::net::Ipv6Addr::LOCALHOST.into())));
+        assert_eq!(params.prefix("client"), Ok(Some(std::net::IpAddr::from(std::net::Ipv6Addr::LOCALHOST).into())));
         assert!(params.required("kind").is_err());
     }
 
@@ -134,7 +139,10 @@ mod tests {
             of("limit=ten&client=x&since=today&kind=odd", &["limit", "client", "since", "kind"]).expect("known");
         for (result, text) in [
             (params.number("limit").map(|_| ()), "query parameter `limit`: `ten` is not a whole number"),
-            (params.address("client").map(|_| ()), "query parameter `client`: `x` is not an IP address"),
+            (
+                params.prefix("client").map(|_| ()),
+                "query parameter `client`: `x` is neither an IP address nor a prefix",
+            ),
             (params.word("kind", &["a", "b"]).map(|_| ()), "query parameter `kind`: `odd` is none of a, b"),
         ] {
             assert_eq!(result.expect_err("wrong").detail, text);

@@ -146,7 +146,7 @@ pub async fn explain(
     let query = ExplainQuery {
         name: params.required("name")?,
         rtype: params.text("type").map_or_else(|| "A".to_owned(), |rtype| rtype.to_ascii_uppercase()),
-        client: params.address("client")?.unwrap_or(own),
+        client: params.prefix("client")?.unwrap_or(own.into()),
     };
     let explained = ask(&shared.controller, |reply| Request::Explain(query, reply)).await?;
     explained.map(Json).map_err(|error| match error {

@@ -10,7 +10,7 @@ use super::problem::Problem;
 use super::read::unready;
 use crate::controller::message::{Request, Sender};
 use crate::controller::view::{
-    Counts, NameView, Overview, ProviderView, StandingCounts, StoreState, ZoneState, ZoneView,
+    AreasView, Counts, NameView, Overview, ProviderView, StandingCounts, StoreState, ZoneState, ZoneView,
 };
 use crate::steer::observation::Family;
 use crate::steer::transition::Standing;
@@ -64,6 +64,7 @@ fn of_overview(samples: &mut Samples, overview: &Overview) {
     samples.add("pointsman_generation", &[], overview.generation as f64);
     samples.add("pointsman_frozen", &[], flag(overview.frozen));
     samples.add("pointsman_store_ok", &[], flag(overview.store == StoreState::Ok));
+    of_areas(samples, &overview.areas);
     samples.add("pointsman_alerts", &[], overview.alerts.len() as f64);
     samples.add("pointsman_overrides", &[], overview.overrides_in_force as f64);
     if let Some(reload) = &overview.last_reload {
@@ -83,6 +84,18 @@ fn of_overview(samples: &mut Samples, overview: &Overview) {
     for (standing, count) in by_standing(&overview.candidates) {
         samples.add("pointsman_candidates", &[standing], count as f64);
     }
+}
+
+fn of_areas(samples: &mut Samples, areas: &AreasView) {
+    samples.add("pointsman_areas_database_ok", &[], flag(areas.error.is_none()));
+    if let Some(database) = &areas.loaded {
+        samples.add("pointsman_areas_database_build_time_seconds", &[], database.built.as_millisecond() as f64 / 1_000.0);
+        samples.add("pointsman_areas_database_prefixes", &[], database.prefixes as f64);
+    }
+    for (family, ranges) in [(Family::V4, areas.ipv4_ranges), (Family::V6, areas.ipv6_ranges)] {
+        samples.add("pointsman_areas_ranges", &[family_word(family)], ranges as f64);
+    }
+    samples.add("pointsman_areas_places", &[], areas.places as f64);
 }
 
 fn of_zone(samples: &mut Samples, zone: &ZoneView) {

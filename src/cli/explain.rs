@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::process::ExitCode;
 
 use clap::Args;
+use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::client::{Client, ServerArgs, with_query};
@@ -20,9 +21,9 @@ pub struct ExplainArgs {
     /// The record type that is asked for
     #[arg(long = "type", value_name = "TYPE", default_value = "A")]
     rtype: String,
-    /// The client that asks [default: this machine]
-    #[arg(long, value_name = "ADDRESS")]
-    client: Option<IpAddr>,
+    /// The client that asks, or the prefix that a resolver asks for [default: this machine]
+    #[arg(long, value_name = "ADDRESS|PREFIX", value_parser = client)]
+    client: Option<String>,
     /// How to print it: `table` for people, `json` for programs
     #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
     format: Format,
@@ -30,12 +31,18 @@ pub struct ExplainArgs {
     server: ServerArgs,
 }
 
+/// Checked here, so that it is told as bad usage.
+fn client(text: &str) -> Result<String, String> {
+    let known = text.parse::<IpAddr>().is_ok() || text.parse::<IpNet>().is_ok();
+    if known { Ok(text.to_owned()) } else { Err("expected an address such as 192.0.2.7, or a prefix such as 192.0.2.0/24".to_owned()) }
+}
+
 pub fn run(args: &ExplainArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
     let client = Client::find(&args.server, globals)?;
     let params = [
         ("name", Some(args.name.clone())),
         ("type", Some(args.rtype.clone())),
-        ("client", args.client.map(|client| client.to_string())),
+        ("client", args.client.clone()),
     ];
     let text = client.text(&with_query("/v1/explain", &params))?;
     if args.format == Format::Json {

@@ -14,7 +14,7 @@ use super::text::{clean, count, relative, span, time};
 use super::{BadInput, Format, Globals, names};
 use crate::api::health::family_word;
 use crate::controller::view::{
-    Counts, FirstRound, NameView, OverrideView, Overview, ProviderView, Serving, StandingCounts, StoreState,
+    Counts, FirstRound, LoadedDatabase, NameView, OverrideView, Overview, ProviderView, Serving, StandingCounts, StoreState,
 };
 use crate::steer::transition::Standing;
 
@@ -113,6 +113,9 @@ fn head(overview: &Overview) -> String {
     };
     line("server", serving(overview), attention(overview.serving == Serving::Serving && first_round_done(overview)));
     line("store", store(&overview.store), attention(overview.store == StoreState::Ok));
+    if overview.areas.database.is_some() {
+        line("areas", areas(overview), attention(overview.areas.error.is_none()));
+    }
     let Counts { serving, stale, broken } = overview.zones;
     line("zones", format!("{serving} serving, {stale} stale, {broken} broken"), attention(stale + broken == 0));
     let usable = format!("{} steered, {} without a usable candidate", names.steered, names.without_usable);
@@ -157,6 +160,20 @@ fn store(state: &StoreState) -> String {
         StoreState::Ok => "ok".to_owned(),
         StoreState::SetAside { why, moved_to } => format!("a new one: the old was set aside to {moved_to}: {why}"),
         StoreState::Gone { why } => format!("none, nothing is kept over a restart: {why}"),
+    }
+}
+
+/// Which countries are known, and how old that is.
+fn areas(overview: &Overview) -> String {
+    let known = match &overview.areas.loaded {
+        None => "no country is known".to_owned(),
+        Some(LoadedDatabase { kind, built, prefixes, .. }) => {
+            format!("{kind}, built {}, {}", relative(*built, overview.now), count(*prefixes, "network"))
+        }
+    };
+    match &overview.areas.error {
+        None => known,
+        Some(error) => format!("{known}: {error}"),
     }
 }
 

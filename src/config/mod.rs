@@ -20,10 +20,11 @@ use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue};
 
 pub use self::sections::{
-    ApiSection, DnsSection, LogFormat, LogSection, ProbeSection, ProviderSection, ServerSection, Span, StoreSection,
+    ApiSection, AreasSection, DnsSection, LogFormat, LogSection, ProbeSection, ProviderSection, ServerSection, Span, StoreSection,
     TcpSection,
 };
 
+use crate::image::areas::{Entry, check_name};
 use crate::steer::provider::{Provider, Providers};
 use crate::zone::diagnostic::{Colour, Diagnostic, Severity};
 use crate::zone::steering::defaults::{Defaults, InvalidDefault};
@@ -42,6 +43,7 @@ pub struct Config {
     pub probe: ProbeSection,
     /// Defaults of policy fields, written as in steering records.
     pub steering: BTreeMap<String, String>,
+    pub areas: AreasSection,
     /// Providers that are added or changed, by id.
     pub provider: BTreeMap<String, ProviderSection>,
     pub store: StoreSection,
@@ -96,6 +98,7 @@ impl Config {
             dns: section(&mut root, "dns", &mut faults),
             probe: section(&mut root, "probe", &mut faults),
             steering: section(&mut root, "steering", &mut faults),
+            areas: section(&mut root, "areas", &mut faults),
             provider: BTreeMap::new(),
             store: section(&mut root, "store", &mut faults),
             api: section(&mut root, "api", &mut faults),
@@ -106,7 +109,7 @@ impl Config {
         }
         for (key, _) in root {
             let message = format!(
-                "unknown section `{}`, expected one of `server`, `dns`, `probe`, `steering`, `provider`, `store`, `api`, `log`",
+                "unknown section `{}`, expected one of `server`, `dns`, `probe`, `steering`, `areas`, `provider`, `store`, `api`, `log`",
                 key.get_ref()
             );
             faults.push((Some(key.span()), message));
@@ -147,6 +150,7 @@ impl Config {
             let fits = (Duration::from_secs(least)..=Duration::from_secs(most)).contains(&span.0);
             limit(fits, key, &format!("is not within {least}s and {most}s"));
         }
+        self.find_faults_of_sets(text, faults);
         if let Err(wrong) = self.defaults() {
             for fault in wrong {
                 faults.push((at(&fault.field), format!("[steering] {fault}")));
@@ -167,10 +171,32 @@ impl Config {
         }
     }
 
+    /// Names and entries of named sets.
+    fn find_faults_of_sets(&self, text: &str, faults: &mut Vec<Fault>) {
+        let section = text.find("areas.sets").or_else(|| text.find("[areas]")).unwrap_or(0);
+        for (name, entries) in &self.areas.sets {
+            let mut place = place_of_key(text, section, name);
+            if let Err(message) = check_name(name) {
+                faults.push((place.clone(), message));
+            }
+            if entries.is_empty() {
+                faults.push((place.clone(), format!("`{name}` has no entries")));
+            }
+            for entry in entries {
+                let from = place.as_ref().map_or(section, |place| place.end);
+                let quoted = text.get(from..).and_then(|rest| rest.find(entry.as_str())).map(|at| from + at);
+                place = quoted.map(|start| start..start + entry.len()).or(place);
+                if let Err(message) = entry.parse::<Entry>() {
+                    faults.push((place.clone(), format!("`{name}`: {message}")));
+                }
+            }
+        }
+    }
+
     /// The defaults of policy fields for the whole installation.
     pub fn defaults(&self) -> Result<Defaults, Vec<InvalidDefault>> {
         let fields = self.steering.iter().map(|(field, value)| (field.as_str(), value.as_str()));
-        Defaults::parse(fields, &self.providers(), &[])
+        Defaults::parse(fields, &self.providers(), &self.area_names())
     }
 
     /// The known providers with those of the configuration added or changed.
@@ -223,13 +249,26 @@ impl ConfigFile {
             format!("{}: [{section}] has changed and takes effect with the next start", self.path.display())
         });
         let lines = lines.collect();
-        (Config { steering: read.steering, provider: read.provider, ..current.clone() }, lines)
+        let Config { steering, areas, provider, .. } = read;
+        (Config { steering, areas, provider, ..current.clone() }, lines)
     }
 }
 
 /// Where something is wrong, and what.
 type Fault = (Option<Range<usize>>, String);
 type Value<'i> = toml::Spanned<DeValue<'i>>;
+
+/// Where a key of a table stands that begins somewhere after `from`.
+fn place_of_key(text: &str, from: usize, key: &str) -> Option<Range<usize>> {
+    let rest = text.get(from..)?;
+    let is_key = |at: usize| {
+        let before = rest.get(..at).and_then(|before| before.chars().next_back());
+        let after = rest.get(at + key.len()..).map(|after| after.trim_start_matches(['"', '\'']).trim_start());
+        before.is_none_or(|before| "\n\r\t \"'{,.".contains(before)) && after.is_some_and(|after| after.starts_with('='))
+    };
+    let (at, _) = rest.match_indices(key).find(|(at, _)| is_key(*at))?;
+    Some(from + at..from + at + key.len())
+}
 
 /// One section; the default where it is missing or wrong.
 fn section<T: DeserializeOwned + Default>(root: &mut DeTable<'_>, name: &str, faults: &mut Vec<Fault>) -> T {
@@ -346,6 +385,26 @@ mod tests {
         );
         let places: Vec<_> = found.iter().map(|(line, column, _)| (*line, *column)).collect();
         assert_eq!(places, [(2, 1), (3, 11), (5, 8), (6, 2), (7, 2), (10, 1)], "{found:#?}");
+    }
+
+    #[test]
+    fn every_fault_of_a_set_is_found_with_its_place() {
+        let found = faults(
+            "[areas]\ndatabase = \"x.mmdb\"\n[areas.sets]\noffice = [\"192.0.2.0/24\", \"country-de\"]\n\
+             Bad = [\"192.0.2.0/24\"]\neea = [\"country-uk\", \"192.0.2.0/33\"]\ncountry-de = []\nodd = [1]\n",
+        );
+        let places: Vec<_> = found.iter().map(|(line, column, _)| (*line, *column)).collect();
+        assert_eq!(places, [(5, 1), (6, 1), (6, 8), (6, 22), (7, 1), (7, 1), (8, 8)], "{found:#?}");
+        assert_eq!(faults("areas.sets.office = [\"198.51.100.0/24\", \"2001:db8::/32\", \"continent-eu\"]\n"), []);
+        assert_eq!(faults("[areas]\nsets = { a = [\"country-de\"], b = [\"none\"] }\n")[0].1, 36);
+    }
+
+    #[test]
+    fn named_sets_may_stand_in_defaults() {
+        let office = "[areas.sets]\noffice = [\"192.0.2.0/24\"]\n";
+        let steering = "[steering]\n\"prefer.office\" = \"us\"\n";
+        assert_eq!(faults(&format!("{office}{steering}")), []);
+        assert_eq!(faults(steering).len(), 1);
     }
 
     #[test]

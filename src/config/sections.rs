@@ -61,6 +61,16 @@ pub struct ProbeSection {
     pub in_flight: usize,
 }
 
+/// `[areas]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AreasSection {
+    /// Empty: none.
+    pub database: PathBuf,
+    /// Prefixes, countries and continents, by the name of their set.
+    pub sets: BTreeMap<String, Vec<String>>,
+}
+
 /// `[provider.ID]`
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

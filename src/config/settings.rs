@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Config, TcpSection};
+use crate::image::areas::Sets;
 use crate::{dns, health, store, zone};
 
 impl Config {
@@ -21,7 +22,29 @@ impl Config {
     pub fn zone_settings(&self) -> zone::folder::Settings {
         // Reading the configuration has seen that the defaults are good.
         let defaults = self.defaults().unwrap_or_default();
-        zone::folder::Settings { providers: self.providers(), defaults, ..zone::folder::Settings::default() }
+        zone::folder::Settings {
+            providers: self.providers(),
+            defaults,
+            areas: self.area_names(),
+            ..zone::folder::Settings::default()
+        }
+    }
+
+    /// The named sets that steering records may name beside those that ship.
+    pub fn area_names(&self) -> Vec<String> {
+        self.areas.sets.keys().cloned().collect()
+    }
+
+    /// All named sets.
+    pub fn area_sets(&self) -> Sets {
+        // Reading the configuration has seen that the entries are good.
+        let entries = |texts: &[String]| texts.iter().filter_map(|text| text.parse().ok()).collect();
+        Sets::with(self.areas.sets.iter().map(|(name, texts)| (name.as_str().into(), entries(texts))))
+    }
+
+    /// The database of countries, if there is to be one.
+    pub fn area_database(&self) -> Option<PathBuf> {
+        (!self.areas.database.as_os_str().is_empty()).then(|| self.areas.database.clone())
     }
 
     pub fn dns_settings(&self) -> dns::Settings {

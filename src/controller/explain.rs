@@ -2,6 +2,7 @@
 
 use hickory_proto::rr::{DNSClass, Record, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
+use ipnet::IpNet;
 
 use super::message::{ExplainError, ExplainQuery};
 use super::task::Task;
@@ -31,7 +32,7 @@ impl Task {
         Ok(Explanation {
             name: name.to_string(),
             rtype: rtype.to_string(),
-            client: query.client.to_string(),
+            client: client_text(query.client),
             rcode: rcode_word(trace.rcode),
             answer: answer.collect(),
             steps: trace.steps,
@@ -41,6 +42,12 @@ impl Task {
             steered: slot.and_then(|(steered, _)| self.steering.name(&steered.name)).map(|name| self.name_view(name)),
         })
     }
+}
+
+/// An address, or a prefix with its length.
+fn client_text(client: IpNet) -> String {
+    let whole = client.prefix_len() == client.max_prefix_len();
+    if whole { client.addr().to_string() } else { client.to_string() }
 }
 
 /// The mnemonic of a response code (RFC 6895, section 2.3).

@@ -1,7 +1,6 @@
 //! What others ask of the controller: bounded channel in, one-shot reply out.
 
-use std::net::IpAddr;
-
+use ipnet::IpNet;
 use tokio::sync::{mpsc, oneshot};
 
 use super::view::{EventPage, Explanation, NameView, OverrideView, Overview, ProviderView, ReloadReport, ZoneView};
@@ -38,7 +37,8 @@ pub struct ExplainQuery {
     pub name: String,
     /// `A` if the question gives none.
     pub rtype: String,
-    pub client: IpAddr,
+    /// An address is a prefix of all its bits.
+    pub client: IpNet,
 }
 
 /// Why there is no explanation.

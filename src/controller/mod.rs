@@ -11,6 +11,7 @@
 //! socket or a lock: zones are read and compiled on blocking threads, the store has its own thread, and an order is
 //! acknowledged by a task of its own once the store says that it is kept.
 
+mod areas;
 mod clock;
 mod explain;
 mod keeping;
@@ -31,6 +32,7 @@ use tokio::sync::{mpsc, watch as channel};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use self::areas::DatabaseFile;
 pub use self::clock::{Clock, timestamp};
 use self::message::Sender;
 use self::task::Task;
@@ -61,6 +63,8 @@ pub struct Parts {
     /// Families that the vantage has no route for, as `health` sees it.
     pub families_without_route: Arc<dyn Fn() -> Vec<Family> + Send + Sync>,
     pub serving: channel::Receiver<Serving>,
+    /// Told of the database of countries as it was read last, so that a change of it is seen.
+    pub database: channel::Sender<Option<DatabaseFile>>,
     pub stop: CancellationToken,
 }
 

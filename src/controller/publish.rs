@@ -112,7 +112,7 @@ impl Task {
             self.published.load().flattened.clone()
         };
         let selection = Arc::new(selection);
-        let areas = self.published.load().areas.clone();
+        let areas = self.areas.areas.clone();
         self.published.store(Arc::new(Published { generation: self.generation, image, flattened, selection, areas }));
     }
 

@@ -4,12 +4,14 @@
 //! asks is told of that file.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tokio::task::{JoinError, JoinHandle};
 
+use super::areas::KnownAreas;
 use super::message::Reply;
 use super::task::Task;
-use super::view::ReloadReport;
+use super::view::{LoadedDatabase, ReloadReport};
 use super::zones::{Load, LoadOutcome};
 use super::{image_settings, timestamp};
 use crate::config::Config;
@@ -28,6 +30,7 @@ pub(super) struct Loading {
 /// What a load comes to.
 pub(super) struct Reloaded {
     outcome: LoadOutcome,
+    areas: KnownAreas,
     config: Config,
     /// What was wrong with the configuration, or needs a restart.
     errors: Vec<String>,
@@ -40,9 +43,13 @@ impl Task {
         let last = kept.decisions.into_iter().map(|(name, last)| (name, last.intervals)).collect();
         self.steering.restore(kept.candidates, last, kept.overrides);
         let load = self.load(&self.config, kept.zones.into_iter().collect());
-        let outcome = tokio::task::spawn_blocking(|| load.run()).await;
-        match outcome {
-            Ok(outcome) => self.take_up(outcome, Vec::new()),
+        let (config, areas) = (self.config.clone(), self.areas.clone());
+        let loaded = tokio::task::spawn_blocking(move || (areas.renewed(&config), load.run())).await;
+        match loaded {
+            Ok((areas, outcome)) => {
+                self.take_areas(areas);
+                self.take_up(outcome, Vec::new());
+            }
             Err(error) => self.could_not_load(&error),
         }
     }
@@ -67,11 +74,12 @@ impl Task {
         }
         let (file, config) = (self.config_file.clone(), self.config.clone());
         let load = self.load(&config, BTreeMap::new());
-        let client_key = self.client_key;
+        let (client_key, areas) = (self.client_key, self.areas.clone());
         let task = tokio::task::spawn_blocking(move || {
             let (config, errors) = file.map_or((config.clone(), Vec::new()), |file| file.reread(&config));
             let (zones, image) = (config.zone_settings(), image_settings(&config, client_key));
-            Reloaded { outcome: Load { zones, image, ..load }.run(), config, errors }
+            let areas = areas.renewed(&config);
+            Reloaded { outcome: Load { zones, image, ..load }.run(), areas, config, errors }
         });
         self.loading = Some(Loading { task, replies });
     }
@@ -79,8 +87,9 @@ impl Task {
     pub(super) fn finish_loading(&mut self, loaded: Result<Reloaded, JoinError>) {
         let Some(loading) = self.loading.take() else { return };
         match loaded {
-            Ok(Reloaded { outcome, config, errors }) => {
+            Ok(Reloaded { outcome, areas, config, errors }) => {
                 self.config = config;
+                self.take_areas(areas);
                 self.take_up(outcome, errors);
             }
             Err(error) => self.could_not_load(&error),
@@ -110,6 +119,22 @@ impl Task {
         });
     }
 
+    /// Areas that the next publication carries.
+    fn take_areas(&mut self, areas: KnownAreas) {
+        self.database.send_replace(areas.file.clone());
+        if !Arc::ptr_eq(&areas.areas, &self.areas.areas) {
+            let view = areas.view();
+            let (ranges, octets) = (view.ipv4_ranges + view.ipv6_ranges, view.octets);
+            match &view.loaded {
+                Some(LoadedDatabase { file, kind, built, prefixes }) => {
+                    tracing::info!(file, kind, %built, prefixes, places = view.places, ranges, octets, "areas");
+                }
+                None => tracing::info!(places = view.places, ranges, octets, "areas, without a database of countries"),
+            }
+        }
+        self.areas = areas;
+    }
+
     /// What was loaded is served from now on.
     fn take_up(&mut self, outcome: LoadOutcome, config_errors: Vec<String>) {
         let now = self.clock.now();
@@ -124,7 +149,8 @@ impl Task {
         self.keeping.post(writes);
         self.keeping.post_zones(outcome.fresh);
         self.forget_what_left();
-        let errors: Vec<String> = config_errors.into_iter().chain(outcome.errors).collect();
+        let of_areas = self.areas.error.clone();
+        let errors: Vec<String> = config_errors.into_iter().chain(of_areas).chain(outcome.errors).collect();
         for error in errors.iter().take(LOGGED_ERRORS) {
             tracing::error!("{error}");
         }

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::areas::{DatabaseFile, KnownAreas};
 use super::keeping::Keeping;
 use super::message::{EventFilter, Reply, Request};
 use super::publish::Resolved;
@@ -47,6 +48,8 @@ pub(super) struct Task {
     pub(super) started: Time,
     pub(super) steering: Steering,
     pub(super) zones: Zones,
+    pub(super) areas: KnownAreas,
+    pub(super) database: watch::Sender<Option<DatabaseFile>>,
     pub(super) resolved: HashMap<CandidateKey, Resolved>,
     /// Where the image holds each steered name.
     pub(super) slots: HashMap<Arc<str>, usize>,
@@ -88,6 +91,8 @@ impl Task {
             started,
             steering: Steering::new(),
             zones: Zones::new(),
+            areas: KnownAreas::default(),
+            database: parts.database,
             resolved: HashMap::new(),
             slots: HashMap::new(),
             published: Arc::new(ArcSwap::from_pointee(Published::default())),

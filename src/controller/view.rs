@@ -23,6 +23,7 @@ pub struct Overview {
     pub overrides_in_force: usize,
     pub frozen: bool,
     pub store: StoreState,
+    pub areas: AreasView,
     /// Address families that this vantage has no route for; they are not probed.
     pub families_without_route: Vec<Family>,
     /// What needs an operator, one line each, most urgent first.
@@ -84,6 +85,35 @@ pub enum StoreState {
     Gone {
         why: String,
     },
+}
+
+/// What is known of clients' places.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AreasView {
+    /// The database of countries that is configured.
+    pub database: Option<String>,
+    /// The one whose countries are known.
+    pub loaded: Option<LoadedDatabase>,
+    /// Why what is configured is not in force.
+    pub error: Option<String>,
+    /// Combinations of areas that clients may be in.
+    pub places: usize,
+    /// Ranges of addresses that are told apart.
+    pub ipv4_ranges: usize,
+    pub ipv6_ranges: usize,
+    /// Memory that look-ups read in.
+    pub octets: usize,
+}
+
+/// A database of countries that was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadedDatabase {
+    pub file: String,
+    /// What it calls itself: `GeoLite2-Country`.
+    pub kind: String,
+    pub built: Timestamp,
+    /// Networks that it knows the country of.
+    pub prefixes: usize,
 }
 
 /// One provider. `verdict` is of the provider as a whole and is `unknown` as long as only candidates are judged.

@@ -52,6 +52,7 @@ impl Task {
             overrides_in_force: self.steering.overrides().count(),
             frozen: self.steering.overrides().any(|order| order.order == Order::Freeze),
             store: self.store_state(),
+            areas: self.areas.view(),
             families_without_route,
             alerts: Vec::new(),
             last_reload: self.last_reload.clone(),
@@ -92,6 +93,10 @@ impl Task {
                 alerts.push(format!("the store was set aside to {moved_to}: {why}"));
             }
             StoreState::Gone { why } => alerts.push(format!("nothing is kept over a restart: {why}")),
+        }
+        if let Some(error) = &overview.areas.error {
+            let goes_on = if overview.areas.loaded.is_some() { "what was read before goes on" } else { "no country is known" };
+            alerts.push(format!("{error}; {goes_on}"));
         }
         if let Some(reload) = self.last_reload.as_ref().filter(|reload| !reload.ok) {
             alerts.push(format!("the last reload found {} errors", reload.errors.len()));

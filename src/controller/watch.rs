@@ -4,6 +4,8 @@
 //! changes is one reload: 200 ms after the last of them, at the latest 2 s after the first. Where watching is not to be
 //! had, that is said once, and SIGHUP still reloads.
 //!
+//! The database of countries is not watched but looked at, every 2 s: whether it is the file that was read last.
+//!
 //! The kernel watches a folder, not its path. So every 2 s it is looked whether the path still leads to that folder: one
 //! that comes later, is made anew, or is a link that now leads elsewhere is watched from then on.
 
@@ -13,11 +15,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, interval, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::areas::DatabaseFile;
 use super::message::{Request, Sender};
 
 const QUIET: Duration = Duration::from_millis(200);
@@ -32,6 +35,8 @@ pub struct Watch {
     watcher: Option<RecommendedWatcher>,
     changes: mpsc::Sender<()>,
     changed: mpsc::Receiver<()>,
+    /// As it was read last.
+    database: watch::Receiver<Option<DatabaseFile>>,
 }
 
 #[derive(Clone, Debug)]
@@ -51,11 +56,16 @@ struct Seen {
 
 impl Watch {
     /// Begins to watch.
-    pub fn begin(zones: PathBuf, config: Option<PathBuf>, data: PathBuf) -> Self {
+    pub fn begin(
+        zones: PathBuf,
+        config: Option<PathBuf>,
+        data: PathBuf,
+        database: watch::Receiver<Option<DatabaseFile>>,
+    ) -> Self {
         let paths = Paths { zones, config, data };
         // One that is full means that a reload is due anyway.
         let (changes, changed) = mpsc::channel(1);
-        let mut watch = Self { seen: Seen::now(&paths), watcher: None, paths, changes, changed };
+        let mut watch = Self { seen: Seen::now(&paths), watcher: None, paths, changes, changed, database };
         watch.watch();
         watch
     }
@@ -83,13 +93,14 @@ impl Watch {
         }
     }
 
-    /// Looks where the paths lead; watches anew where that has changed.
+    /// Looks where the paths lead, and at the database; watches anew where a path has changed.
     async fn leads_elsewhere(&mut self) -> bool {
-        let paths = self.paths.clone();
+        let (paths, database) = (self.paths.clone(), self.database.borrow().clone());
+        let look = move || (Seen::now(&paths), database.is_some_and(|database| database.has_changed()));
         // A disk that is gone may hold up whoever asks.
-        let Ok(now) = spawn_blocking(move || Seen::now(&paths)).await else { return false };
+        let Ok((now, other_database)) = spawn_blocking(look).await else { return false };
         if now == self.seen {
-            return false;
+            return other_database;
         }
         let moved = now.zones != self.seen.zones;
         self.seen = now;

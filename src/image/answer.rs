@@ -6,6 +6,7 @@
 //! | opcode other than QUERY | NOTIMP | RFC 1035, section 4.1.1 |
 //! | no question or several, a name or a record that is none, octets left over | FORMERR | RFC 9619 |
 //! | two OPT, an OPT not at the root | FORMERR | RFC 6891, section 6.1.1 |
+//! | an EDNS Client Subnet that is none | FORMERR | RFC 7871, section 6; see [`super::subnet`] |
 //! | EDNS version above 0 | BADVERS | RFC 6891, section 6.1.3 |
 //! | a TSIG | NOTAUTH, BADKEY: no keys are known here | RFC 8945, section 5.2.1 |
 //! | class CH | the server's name and version if the settings tell them, else REFUSED | RFC 4892 |
@@ -23,7 +24,7 @@ use super::published::Published;
 use super::query::{Edns, HEADER, Malformed, OPCODE_QUERY, Query, Tsig};
 use super::walk::{Observer, Outcome, Unobserved, Walk};
 use super::writer::{QUESTION, Writer};
-use super::{Image, MAX_NSID, MAX_TCP, MAX_UDP, node};
+use super::{Image, MAX_NSID, MAX_TCP, MAX_UDP, node, subnet};
 
 /// What a question came over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,6 +86,7 @@ pub fn answer(
 
 /// Who asks, and how.
 pub(super) struct Asker {
+    /// Whom the answer is for: the sender, or the first address of the prefix that it asks for.
     pub(super) client: IpAddr,
     pub(super) transport: Transport,
     pub(super) number: u64,
@@ -111,6 +113,8 @@ pub(super) fn observed(
     };
     let Some(place) = out.get_mut(..question.end) else { return Reply::Silence };
     place.copy_from_slice(query.get(..question.end).unwrap_or_default());
+    let subnet = question.edns.and_then(|edns| edns.subnet);
+    let asker = &Asker { client: subnet.and_then(|subnet| subnet.client()).unwrap_or(asker.client), ..*asker };
     let limit = limit(asker.transport, question.edns, out.len());
     let image = &*published.image;
     let Some(room) = limit.checked_sub(reserved(image, question.edns)).filter(|room| *room >= question.end) else {
@@ -202,7 +206,8 @@ fn limit(transport: Transport, edns: Option<Edns>, room: usize) -> usize {
 fn reserved(image: &Image, edns: Option<Edns>) -> usize {
     let Some(edns) = edns else { return 0 };
     let nsid = if edns.wants_nsid { nsid(image).map_or(0, |nsid| OPTION_FIXED + nsid.len()) } else { 0 };
-    OPT_FIXED + nsid + OPTION_FIXED + 2
+    let subnet = edns.subnet.map_or(0, |subnet| OPTION_FIXED + subnet.len());
+    OPT_FIXED + nsid + subnet + OPTION_FIXED + 2
 }
 
 fn nsid(image: &Image) -> Option<&[u8]> {
@@ -253,6 +258,11 @@ impl Appender<'_> {
         let options = self.at;
         if let Some(nsid) = nsid(image).filter(|_| edns.wants_nsid) {
             self.option(OPTION_NSID, nsid);
+        }
+        if let Some(subnet) = edns.subnet.filter(|_| !matches!(outcome.rcode, rcode::FORMERR | rcode::BADVERS)) {
+            // What is negative holds for everyone (RFC 7871, section 7.4).
+            let (data, len) = subnet.answer(if outcome.answer > 0 { outcome.scope } else { 0 });
+            self.option(subnet::OPTION, data.get(..len).unwrap_or_default());
         }
         if let Some(info) = outcome.extended_error {
             self.option(OPTION_EDE, &info.to_be_bytes());

@@ -21,6 +21,11 @@ pub(super) fn point(key: [u8; 16], client: IpAddr) -> u64 {
     hasher.finish()
 }
 
+/// How many bits of a client's address [`point`] hashes.
+pub(super) fn hashed(client: IpAddr) -> u8 {
+    if client.to_canonical().is_ipv4() { 24 } else { 56 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

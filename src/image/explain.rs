@@ -1,6 +1,6 @@
 //! What would be answered, and every step why: the same path as [`super::answer()`], with an observer.
 
-use std::net::IpAddr;
+use ipnet::IpNet;
 
 use super::answer::{Asker, Reply, Transport, observed};
 use super::published::Published;
@@ -33,15 +33,20 @@ pub struct Answered {
     pub rdata: Box<[u8]>,
 }
 
-/// Answers one question as [`super::answer()`] would over TCP, and tells the steps.
-pub fn explain(published: &Published, name: &Name, rtype: Rtype, client: IpAddr, number: u64) -> Trace {
+/// Answers one question as [`super::answer()`] would over TCP, and tells the steps. `client` is an address, or a prefix that a
+/// resolver asks for.
+pub fn explain(published: &Published, name: &Name, rtype: Rtype, client: impl Into<IpNet>, number: u64) -> Trace {
+    let client = client.into().trunc();
     let mut query = vec![0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     query.extend_from_slice(name.as_wire());
     query.extend_from_slice(&rtype.0.to_be_bytes());
     query.extend_from_slice(&[0, 1]);
     let mut out = vec![0; MAX_TCP];
     let mut told = Told::default();
-    let asker = Asker { client, transport: Transport::Tcp, number };
+    if published.areas.places().len() > 1 {
+        told.steps.push(whereabouts(published, client));
+    }
+    let asker = Asker { client: client.addr(), transport: Transport::Tcp, number };
     let reply = observed(published, &query, &asker, &mut out, &mut told);
     let message = match reply {
         Reply::Message { len, .. } => out.get(..len).unwrap_or_default(),
@@ -49,6 +54,20 @@ pub fn explain(published: &Published, name: &Name, rtype: Rtype, client: IpAddr,
     };
     let rcode = message.get(3).map_or(0, |flags| u16::from(flags & 0x0f));
     Trace { rcode, answer: answers(message, query.len()), steps: told.steps, steered: told.steered }
+}
+
+/// `198.51.100.7 is in 198.51.100.0/24: office, country-de, continent-eu`.
+fn whereabouts(published: &Published, client: IpNet) -> String {
+    let address = client.addr().to_canonical();
+    let found = published.areas.find(address);
+    let around = IpNet::new(address, found.prefix).map_or_else(|_| "?".to_owned(), |net| net.trunc().to_string());
+    let areas = published.areas.areas_of(found.place).join(", ");
+    let areas = if areas.is_empty() { "no area that is known" } else { &areas };
+    match client.prefix_len() {
+        whole if whole == client.max_prefix_len() => format!("{address} is in {around}: {areas}"),
+        narrow if narrow >= found.prefix || address != client.addr() => format!("{client} is in {around}: {areas}"),
+        _ => format!("{client} is wider than {around}, where its first address is: {areas}"),
+    }
 }
 
 #[derive(Default)]

@@ -18,6 +18,7 @@
 //! | `answer` | the function from question to answer: header, EDNS, what is refused |
 //! | `walk` | RFC 1034, section 4.3.2: wildcards, CNAME and DNAME chains, referrals, denials |
 //! | `steered` | the answers that move |
+//! | `subnet` | for whom is asked, and for whom an answer holds (EDNS Client Subnet) |
 //! | `writer` | octets of a message, names compressed |
 //! | `explain` | the same path, with every step told |
 
@@ -31,6 +32,7 @@ pub mod published;
 mod query;
 mod rdata;
 mod steered;
+mod subnet;
 mod table;
 mod walk;
 mod writer;

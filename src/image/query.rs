@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::rdata;
+use super::subnet::{self, Subnet};
 use crate::zone::name::MAX_NAME;
 
 /// Octets of a header.
@@ -44,6 +45,8 @@ pub(super) struct Edns {
     /// DNSSEC OK (RFC 3225).
     pub(super) wants_dnssec: bool,
     pub(super) wants_nsid: bool,
+    /// For whom the asker asks, if it says so.
+    pub(super) subnet: Option<Subnet>,
 }
 
 /// A name in lower case, in a place of its own.
@@ -156,11 +159,16 @@ fn read_tsig(record: &Record, records: &Records, start: usize) -> Option<Tsig> {
 
 fn read_edns(record: &Record) -> Option<Edns> {
     let [_, version, flags, _] = record.ttl.to_be_bytes();
-    let mut edns = Edns { payload: record.class, version, wants_dnssec: flags & 0x80 != 0, wants_nsid: false };
+    let wants_dnssec = flags & 0x80 != 0;
+    let mut edns = Edns { payload: record.class, version, wants_dnssec, wants_nsid: false, subnet: None };
     let mut rest = record.rdata;
     while !rest.is_empty() {
         let (code, len) = (u16_at(rest, 0)?, usize::from(u16_at(rest, 2)?));
         edns.wants_nsid |= code == NSID;
+        // What options mean is known of version 0 alone.
+        if code == subnet::OPTION && version == 0 && edns.subnet.is_none() {
+            edns.subnet = Some(Subnet::read(rest.get(4..4 + len)?)?);
+        }
         rest = rest.get(4 + len..)?;
     }
     Some(edns)

@@ -44,6 +44,7 @@ impl<'a, O: Observer> Walk<'a, O> {
             self.observer.steered(slot, None);
             return self.own_data(node, name, steered.policy.ttl);
         };
+        self.outcome.scope = self.outcome.scope.max(self.scope(steered, decision));
         let Source::Candidates(shares) = &decision.source else {
             self.observer.step(|| format!("{} answers its own records: {}", text(name.as_wire()), decision.rule));
             self.observer.steered(slot, None);

@@ -66,6 +66,8 @@ pub(super) struct Outcome {
     pub(super) authority: u16,
     pub(super) additional: u16,
     pub(super) extended_error: Option<u16>,
+    /// How many bits of the client's address the answer depends on.
+    pub(super) scope: u8,
 }
 
 /// One question on its way.

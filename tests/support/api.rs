@@ -16,7 +16,7 @@ use pointsman::controller::message::{
     EventFilter, ExplainError, ExplainQuery, NewOverride, OverrideError, Release, ReleaseWhich, Request,
 };
 use pointsman::controller::view::{
-    CandidateView, Counts, EventPage, EventView, Explanation, FaultView, FirstRound, NameCounts, NameView,
+    AreasView, CandidateView, Counts, EventPage, EventView, Explanation, FaultView, FirstRound, NameCounts, NameView,
     OverrideView, Overview, ProviderView, ReloadReport, Serving, StandingCounts, StoreState, ZoneState, ZoneView,
 };
 use pointsman::steer::observation::{Fault, Stage};
@@ -276,6 +276,7 @@ pub fn overview() -> Overview {
         overrides_in_force: 1,
         frozen: false,
         store: StoreState::Ok,
+        areas: AreasView::default(),
         families_without_route: Vec::new(),
         alerts: vec!["zone clinic.example.: 1 error, the last good text is served".to_owned()],
         last_reload: Some(reload()),

@@ -1,13 +1,46 @@
-//! The parts of the world that clients are in: from an address to its place, in one or two memory reads.
+//! The parts of the world that clients are in: from an address to its place, in a few memory reads.
+//!
+//! ```text
+//!   sets (configuration) ----\
+//!                             compile --> Areas: address --ranges--> place --place--> names of areas
+//!   database of countries ---/
+//! ```
+//!
+//! | file | thought |
+//! | --- | --- |
+//! | `sets` | named sets: prefixes, countries, continents |
+//! | `countries` | which country each address is in |
+//! | `database` | a file in MaxMind's format, read as countries |
+//! | `place` | the areas that an address is in, the most specific first |
+//! | `compile` | sets and countries become ranges of places |
+//! | `ranges` | from an address to its range |
+//! | `wide` | the same for the 128 bits of IPv6 |
+
+mod compile;
+mod countries;
+pub mod database;
+mod place;
+mod ranges;
+mod sets;
+mod wide;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+
+pub use self::compile::{BuildError, MAX_PLACES};
+pub use self::countries::Countries;
+pub use self::ranges::MAX_RANGES;
+pub use self::sets::{Entry, Sets, check_name};
+use self::ranges::Ranges;
+use self::wide::Wide;
 
 /// What is known of addresses. Never changes; a new one is made when the configuration or the database does.
 #[derive(Debug)]
 pub struct Areas {
     /// Place 0 is everywhere that nothing is known of.
     places: Vec<Place>,
+    v4: Ranges<u32>,
+    v6: Wide,
 }
 
 /// All addresses that are in the same areas.
@@ -29,18 +62,55 @@ pub struct Found {
 impl Default for Areas {
     /// Everyone is in one place.
     fn default() -> Self {
-        Self { places: vec![Place::default()] }
+        Self { places: vec![Place::default()], v4: Ranges::default(), v6: Wide::default() }
     }
 }
 
 impl Areas {
+    /// Compiles sets and countries. Takes about a second for some millions of prefixes: call it on a thread that may block.
+    ///
+    /// # Errors
+    ///
+    /// More places than [`MAX_PLACES`], or more ranges of one family than [`MAX_RANGES`].
+    pub fn build(sets: &Sets, countries: &Countries) -> Result<Self, BuildError> {
+        compile::compile(sets, countries)
+    }
+
     /// Where an address is. An IPv4 address mapped into IPv6 counts as IPv4.
-    pub fn find(&self, _client: IpAddr) -> Found {
-        Found { place: 0, prefix: 0 }
+    #[inline]
+    pub fn find(&self, client: IpAddr) -> Found {
+        match client.to_canonical() {
+            IpAddr::V4(address) => self.v4.find(address.to_bits()),
+            IpAddr::V6(address) => self.v6.find(address.to_bits()),
+        }
     }
 
     /// All places. Never empty.
     pub fn places(&self) -> &[Place] {
         &self.places
+    }
+
+    /// The names of the areas that a place is in, the most specific first.
+    pub fn areas_of(&self, place: u16) -> &[Arc<str>] {
+        self.places.get(usize::from(place)).map_or(&[], |place| &place.areas)
+    }
+
+    /// How many ranges of IPv4 and IPv6 addresses are told apart.
+    pub fn ranges(&self) -> (usize, usize) {
+        (self.v4.len(), self.v6.len())
+    }
+
+    /// Octets of memory that look-ups read in.
+    pub fn octets(&self) -> usize {
+        self.v4.octets() + self.v6.octets()
+    }
+
+    /// Which country each address is in: what [`Areas::build`] was given.
+    pub fn countries(&self) -> Countries {
+        let country = |place: u16| countries::of_areas(self.areas_of(place));
+        Countries::of_changes(
+            self.v4.iter().map(|(start, place)| (u128::from(start), country(place))),
+            self.v6.iter().map(|(start, place)| (start, country(place))),
+        )
     }
 }
