@@ -32,7 +32,8 @@ fn main() {
         return;
     };
     let mut read = Vec::new();
-    let (database, reading) = timed(|| Database::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display())));
+    let (database, reading) =
+        timed(|| Database::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display())));
     for _ in 0..5 {
         let (areas, compiling) = timed(|| Areas::build(&Sets::default(), &database.countries).expect("few places"));
         read.push((compiling, areas));
@@ -45,7 +46,8 @@ fn main() {
     println!("{:.1} MiB", areas.octets() as f64 / f64::from(1 << 20));
     println!("read in {:.0} ms, compiled in {:.0} ms", millis(reading), millis(compiling));
     report(&areas, "");
-    let office = ["192.0.2.0/24", "2001:db8::/32", "2001:db8:0:1:8000::/65"].map(|text| text.parse().expect("a prefix"));
+    let office =
+        ["192.0.2.0/24", "2001:db8::/32", "2001:db8:0:1:8000::/65"].map(|text| text.parse().expect("a prefix"));
     let sets = Sets::with([("office".into(), office.to_vec()), ("benelux".into(), vec![Entry::Country("be".into())])]);
     report(&Areas::build(&sets, &database.countries).expect("few places"), ", with sets");
 }

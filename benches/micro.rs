@@ -12,9 +12,8 @@ use std::sync::{Arc, OnceLock};
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use pointsman::image::published::Published;
-use pointsman::image::{MAX_UDP, Settings, Transport, answer};
+use pointsman::image::{CompiledZone, MAX_UDP, Settings, Transport, answer};
 use pointsman::zone::load;
-use pointsman::zone::record::Zone;
 
 use answers::{CLIENT, name, query};
 
@@ -95,7 +94,7 @@ fn load(bencher: Bencher) {
 }
 
 /// The only place that builds an image.
-fn image(zones: &[Arc<Zone>]) -> Published {
+fn image(zones: &[Arc<CompiledZone>]) -> Published {
     answers::published(zones, &[], &Settings { seed: 7, ..Settings::default() })
 }
 

@@ -87,6 +87,7 @@ pub async fn start(config: Config, config_file: Option<ConfigFile>) -> Result<Se
     }
     let bound_dns = dns::bind(&config.dns_settings())?;
     let bound_api = api::bind(&api_settings(&config))?;
+    let counters = bound_dns.reader();
     let (dns_addresses, api_address) = (bound_dns.addresses(), bound_api.address());
 
     let clock = Clock::start(opened.kept.latest());
@@ -105,6 +106,7 @@ pub async fn start(config: Config, config_file: Option<ConfigFile>) -> Result<Se
     let (database, database_now) = watch::channel(None);
     let watch = controller::Watch::begin(config.server.zones.clone(), config_path, data.clone(), database_now);
     let routes = prober.routes();
+    let dropped = counters.clone();
     let running = controller::start(controller::Parts {
         config,
         config_file,
@@ -115,6 +117,7 @@ pub async fn start(config: Config, config_file: Option<ConfigFile>) -> Result<Se
         commands,
         reports: controller_reports,
         families_without_route: Arc::new(move || routes.missing()),
+        udp_dropped: Arc::new(move || dropped().udp_dropped),
         serving: serving_now,
         database,
         stop: stop_controller.clone(),
@@ -122,7 +125,6 @@ pub async fn start(config: Config, config_file: Option<ConfigFile>) -> Result<Se
     .await;
     let dns = bound_dns.serve(running.published.clone()).map_err(StartError::Serve)?;
     serving.send_replace(Serving::Serving);
-    let counters = dns.reader();
     let rendered = api::metrics::install()?;
     let render = Arc::new(move || {
         record_dns(&counters());
@@ -265,6 +267,7 @@ fn record_dns(counters: &dns::Counters) {
     metrics::counter!("pointsman_responses_truncated_total").absolute(counters.truncated);
     metrics::counter!("pointsman_queries_dropped_total").absolute(counters.dropped);
     metrics::counter!("pointsman_responses_unsent_total").absolute(counters.unsent);
+    metrics::counter!("pointsman_udp_dropped_total").absolute(counters.udp_dropped);
     metrics::counter!("pointsman_tcp_refused_total").absolute(counters.tcp_refused);
     metrics::counter!("pointsman_tcp_evicted_total").absolute(counters.tcp_evicted);
     metrics::gauge!("pointsman_tcp_connections").set(counters.tcp_open as f64);

@@ -305,7 +305,7 @@ fn decisions_that_do_not_fit_the_image_fall_back_to_the_owners_own() {
 #[test]
 fn explain_says_what_is_answered_and_why() {
     let published = served();
-    let client = "192.0.2.1".parse().expect("an address");
+    let client: std::net::IpAddr = "192.0.2.1".parse().expect("an address");
     for qname in [
         "www.shop.test.",
         "alias.shop.test.",

@@ -142,9 +142,12 @@ fn the_option_is_repeated_with_the_bits_that_the_answer_depends_on() {
 #[test]
 fn negative_answers_hold_for_everyone() {
     let published = served();
-    for (qname, qtype, rcode) in
-        [("both.shop.test.", AAAA, 0), ("none.shop.test.", A, NXDOMAIN), ("elsewhere.test.", A, REFUSED), ("broken.test.", A, 2)]
-    {
+    for (qname, qtype, rcode) in [
+        ("both.shop.test.", AAAA, 0),
+        ("none.shop.test.", A, NXDOMAIN),
+        ("elsewhere.test.", A, REFUSED),
+        ("broken.test.", A, 2),
+    ] {
         let answer = ask(&published, qname, qtype, &option(&subnet("198.51.100.0/24")), "10.0.0.1");
         assert_eq!((answer.rcode(), answer.option(SUBNET)), (rcode, Some(subnet("198.51.100.0/24"))), "{qname}");
     }
@@ -255,7 +258,10 @@ fn explain_says_where_the_client_is() {
     assert_eq!(first("198.51.100.7"), format!("198.51.100.7 is in 198.51.100.0/25: {areas}"));
     assert_eq!(first("198.51.100.130"), format!("198.51.100.130 is in 198.51.100.128/25: office, {areas}"));
     assert_eq!(first("198.51.101.0/24"), format!("198.51.101.0/24 is in 198.51.101.0/24: {areas}"));
-    assert_eq!(first("198.51.100.0/24"), format!("198.51.100.0/24 is wider than 198.51.100.0/25, where its first address is: {areas}"));
+    assert_eq!(
+        first("198.51.100.0/24"),
+        format!("198.51.100.0/24 is wider than 198.51.100.0/25, where its first address is: {areas}")
+    );
     assert_eq!(first("2001:db8:1::7"), "2001:db8:1::7 is in 2001:db8:1::/48: country-jp, continent-as");
     assert_eq!(first("8.8.8.8"), "8.8.8.8 is in 0.0.0.0/2: no area that is known");
 }

@@ -88,7 +88,9 @@ fn what_it_is_is_told() {
 #[test]
 fn what_cannot_be_used_says_why() {
     let other = database(Shape::Other, 6, 24, NETWORKS);
-    assert!(matches!(Database::parse(&other), Err(DatabaseError::NoCountries(kind)) if kind == "Pointsman-Test-Country"));
+    assert!(
+        matches!(Database::parse(&other), Err(DatabaseError::NoCountries(kind)) if kind == "Pointsman-Test-Country")
+    );
     assert!(matches!(Database::parse(b""), Err(DatabaseError::Damaged(_))));
     assert!(matches!(Database::parse(b"\xab\xcd\xefMaxMind.com"), Err(DatabaseError::Damaged(_))));
     assert!(matches!(Database::read(&file("none.mmdb")), Err(DatabaseError::Unreadable(_))));

@@ -109,13 +109,19 @@ fn whatever_happens_to_the_database_the_server_serves() {
     assert_eq!(whereabouts(&server, "198.51.100.1"), "198.51.100.1 is in 198.51.100.0/25: no area that is known");
     assert_eq!(server.metric("pointsman_areas_database_ok"), Some(0.0));
     let health = server.document("/health");
-    assert_eq!((&health["status"], &health["checks"]["areas"][0]["status"]), (&json!("warn"), &json!("warn")), "{health}");
+    assert_eq!(
+        (&health["status"], &health["checks"]["areas"][0]["status"]),
+        (&json!("warn"), &json!("warn")),
+        "{health}"
+    );
     let status = said(&site.run(&["status"]));
     assert!(status.contains("no country is known"), "{status}");
     assert_eq!(server.look("plain.shop.example."), ["192.0.2.7"]);
 
     put(&site, b"no database");
-    eventually("it is seen to be damaged", || areas(&server)["error"].as_str().is_some_and(|why| why.contains("damaged")));
+    eventually("it is seen to be damaged", || {
+        areas(&server)["error"].as_str().is_some_and(|why| why.contains("damaged"))
+    });
     put(&site, &good());
     eventually("it is read", || areas(&server)["error"].is_null());
     assert!(whereabouts(&server, "198.51.100.1").ends_with("country-de, continent-eu"));

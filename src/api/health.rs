@@ -255,6 +255,7 @@ mod tests {
             store: StoreState::Ok,
             areas: AreasView::default(),
             families_without_route: Vec::new(),
+            udp_dropped: 0,
             alerts: Vec::new(),
             last_reload: None,
         }

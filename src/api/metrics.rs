@@ -101,6 +101,7 @@ pub const METRICS: &[Metric] = &[
     metric("pointsman_responses_total", Kind::Counter, "", &["rcode"], "Answers, by response code"),
     metric("pointsman_responses_truncated_total", Kind::Counter, "", &[], "Answers with TC"),
     metric("pointsman_responses_unsent_total", Kind::Counter, "", &[], "Answers that the system did not take"),
+    metric("pointsman_udp_dropped_total", Kind::Counter, "", &[], "Datagrams that the kernel dropped, since the receive buffer of a UDP socket was full"),
     metric("pointsman_tcp_connections", Kind::Gauge, "", &[], "TCP connections that are open"),
     metric("pointsman_tcp_refused_total", Kind::Counter, "", &[], "TCP connections that were closed at once, since their client had too many"),
     metric("pointsman_tcp_evicted_total", Kind::Counter, "", &[], "TCP connections that were closed to make room for new ones"),

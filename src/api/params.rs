@@ -67,7 +67,8 @@ impl Params {
     /// An address, or a prefix: bits beyond its length do not count.
     pub fn prefix(&self, name: &str) -> Result<Option<IpNet>, Problem> {
         let parse = |text: String| {
-            let prefix = text.parse::<IpAddr>().map(IpNet::from).or_else(|_| text.parse().map(|net: IpNet| net.trunc()));
+            let prefix =
+                text.parse::<IpAddr>().map(IpNet::from).or_else(|_| text.parse().map(|net: IpNet| net.trunc()));
             prefix.map_err(|_| wrong(name, &format!("`{text}` is neither an IP address nor a prefix")))
         };
         self.text(name).map(parse).transpose()

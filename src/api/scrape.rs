@@ -89,7 +89,11 @@ fn of_overview(samples: &mut Samples, overview: &Overview) {
 fn of_areas(samples: &mut Samples, areas: &AreasView) {
     samples.add("pointsman_areas_database_ok", &[], flag(areas.error.is_none()));
     if let Some(database) = &areas.loaded {
-        samples.add("pointsman_areas_database_build_time_seconds", &[], database.built.as_millisecond() as f64 / 1_000.0);
+        samples.add(
+            "pointsman_areas_database_build_time_seconds",
+            &[],
+            database.built.as_millisecond() as f64 / 1_000.0,
+        );
         samples.add("pointsman_areas_database_prefixes", &[], database.prefixes as f64);
     }
     for (family, ranges) in [(Family::V4, areas.ipv4_ranges), (Family::V6, areas.ipv6_ranges)] {

@@ -34,16 +34,17 @@ pub struct ExplainArgs {
 /// Checked here, so that it is told as bad usage.
 fn client(text: &str) -> Result<String, String> {
     let known = text.parse::<IpAddr>().is_ok() || text.parse::<IpNet>().is_ok();
-    if known { Ok(text.to_owned()) } else { Err("expected an address such as 192.0.2.7, or a prefix such as 192.0.2.0/24".to_owned()) }
+    if known {
+        Ok(text.to_owned())
+    } else {
+        Err("expected an address such as 192.0.2.7, or a prefix such as 192.0.2.0/24".to_owned())
+    }
 }
 
 pub fn run(args: &ExplainArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
     let client = Client::find(&args.server, globals)?;
-    let params = [
-        ("name", Some(args.name.clone())),
-        ("type", Some(args.rtype.clone())),
-        ("client", args.client.clone()),
-    ];
+    let params =
+        [("name", Some(args.name.clone())), ("type", Some(args.rtype.clone())), ("client", args.client.clone())];
     let text = client.text(&with_query("/v1/explain", &params))?;
     if args.format == Format::Json {
         print::json(&text)?;

@@ -14,7 +14,8 @@ use super::text::{clean, count, relative, span, time};
 use super::{BadInput, Format, Globals, names};
 use crate::api::health::family_word;
 use crate::controller::view::{
-    Counts, FirstRound, LoadedDatabase, NameView, OverrideView, Overview, ProviderView, Serving, StandingCounts, StoreState,
+    Counts, FirstRound, LoadedDatabase, NameView, OverrideView, Overview, ProviderView, Serving, StandingCounts,
+    StoreState,
 };
 use crate::steer::transition::Standing;
 
@@ -126,6 +127,11 @@ fn head(overview: &Overview) -> String {
     }
     for family in &overview.families_without_route {
         line("no route", format!("{} is not probed", family_word(*family)), ALERT);
+    }
+    if overview.udp_dropped > 0 {
+        let datagrams = if overview.udp_dropped == 1 { "datagram" } else { "datagrams" };
+        let dropped = format!("{} {datagrams}: the kernel's receive buffer was full", overview.udp_dropped);
+        line("dropped", dropped, ALERT);
     }
     if let Some(reload) = &overview.last_reload {
         let how =

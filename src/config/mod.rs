@@ -20,8 +20,8 @@ use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue};
 
 pub use self::sections::{
-    ApiSection, AreasSection, DnsSection, LogFormat, LogSection, ProbeSection, ProviderSection, ServerSection, Span, StoreSection,
-    TcpSection,
+    ApiSection, AreasSection, DnsSection, LogFormat, LogSection, ProbeSection, ProviderSection, ServerSection, Span,
+    StoreSection, TcpSection,
 };
 
 use crate::image::areas::{Entry, check_name};
@@ -133,6 +133,11 @@ impl Config {
         };
         limit(!self.dns.listen.is_empty(), "listen", "is empty: give at least one address");
         limit(self.dns.threads <= 256, "threads", "is above 256");
+        limit(
+            (4_096..=1 << 30).contains(&self.dns.receive_buffer),
+            "receive_buffer",
+            "is not within 4096 and 1073741824 octets",
+        );
         limit(self.dns.nsid.len() <= 128, "nsid", "is longer than 128 octets");
         limit((1..=1_000_000).contains(&self.dns.tcp.connections), "connections", "is not within 1 and 1000000");
         limit((1..=1_000_000).contains(&self.dns.tcp.per_client), "per_client", "is not within 1 and 1000000");
@@ -264,7 +269,8 @@ fn place_of_key(text: &str, from: usize, key: &str) -> Option<Range<usize>> {
     let is_key = |at: usize| {
         let before = rest.get(..at).and_then(|before| before.chars().next_back());
         let after = rest.get(at + key.len()..).map(|after| after.trim_start_matches(['"', '\'']).trim_start());
-        before.is_none_or(|before| "\n\r\t \"'{,.".contains(before)) && after.is_some_and(|after| after.starts_with('='))
+        before.is_none_or(|before| "\n\r\t \"'{,.".contains(before))
+            && after.is_some_and(|after| after.starts_with('='))
     };
     let (at, _) = rest.match_indices(key).find(|(at, _)| is_key(*at))?;
     Some(from + at..from + at + key.len())

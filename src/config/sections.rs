@@ -30,6 +30,9 @@ pub struct DnsSection {
     pub listen: Vec<SocketAddr>,
     /// 0: one for each core.
     pub threads: usize,
+    /// Octets.
+    pub receive_buffer: usize,
+    pub pin: bool,
     pub nsid: String,
     pub version: String,
     pub id: String,
@@ -134,6 +137,8 @@ impl Default for DnsSection {
         Self {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 5300))],
             threads: 0,
+            receive_buffer: 4 << 20,
+            pin: false,
             nsid: String::new(),
             version: String::new(),
             id: String::new(),

@@ -53,6 +53,8 @@ impl Config {
         dns::Settings {
             listen: self.dns.listen.clone(),
             threads: if self.dns.threads == 0 { defaults.threads } else { self.dns.threads },
+            receive_buffer: self.dns.receive_buffer,
+            pin: self.dns.pin,
             tcp: dns::TcpSettings { connections, per_client, idle: idle.0, ..defaults.tcp },
         }
     }

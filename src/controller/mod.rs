@@ -62,6 +62,8 @@ pub struct Parts {
     pub reports: mpsc::Receiver<Report>,
     /// Families that the vantage has no route for, as `health` sees it.
     pub families_without_route: Arc<dyn Fn() -> Vec<Family> + Send + Sync>,
+    /// Datagrams that the kernel dropped before `dns` saw them.
+    pub udp_dropped: Arc<dyn Fn() -> u64 + Send + Sync>,
     pub serving: channel::Receiver<Serving>,
     /// Told of the database of countries as it was read last, so that a change of it is seen.
     pub database: channel::Sender<Option<DatabaseFile>>,

@@ -26,6 +26,8 @@ pub struct Overview {
     pub areas: AreasView,
     /// Address families that this vantage has no route for; they are not probed.
     pub families_without_route: Vec<Family>,
+    /// Datagrams that the kernel dropped since the start, since a UDP socket's receive buffer was full.
+    pub udp_dropped: u64,
     /// What needs an operator, one line each, most urgent first.
     pub alerts: Vec<String>,
     pub last_reload: Option<ReloadReport>,

@@ -54,6 +54,7 @@ impl Task {
             store: self.store_state(),
             areas: self.areas.view(),
             families_without_route,
+            udp_dropped: (self.udp_dropped)(),
             alerts: Vec::new(),
             last_reload: self.last_reload.clone(),
         };
@@ -95,7 +96,8 @@ impl Task {
             StoreState::Gone { why } => alerts.push(format!("nothing is kept over a restart: {why}")),
         }
         if let Some(error) = &overview.areas.error {
-            let goes_on = if overview.areas.loaded.is_some() { "what was read before goes on" } else { "no country is known" };
+            let goes_on =
+                if overview.areas.loaded.is_some() { "what was read before goes on" } else { "no country is known" };
             alerts.push(format!("{error}; {goes_on}"));
         }
         if let Some(reload) = self.last_reload.as_ref().filter(|reload| !reload.ok) {

@@ -1,8 +1,8 @@
 //! Sockets: the UDP loop and the TCP accept loop, both on the one function from question to answer.
 //!
 //! ```text
-//!   UDP   a std thread a socket (SO_REUSEPORT): receive, answer, send          counters of its own
-//!   TCP   a std thread a core, all its connections in one poll: frames in, frames out
+//!   UDP   a std thread a socket (SO_REUSEPORT): receive a batch, answer, send            counters of its own
+//!   TCP   a std thread a core, all its connections in one poll: frames in, frames out    the same
 //!               both read:  ArcSwap<Published>
 //! ```
 
@@ -34,6 +34,10 @@ pub struct Settings {
     pub listen: Vec<SocketAddr>,
     /// UDP threads and TCP threads, so many of each, each with a socket for each address; at least 1.
     pub threads: usize,
+    /// Octets of queries that the kernel holds for each UDP socket.
+    pub receive_buffer: usize,
+    /// Whether each UDP thread stays on one core.
+    pub pin: bool,
     pub tcp: TcpSettings,
 }
 
@@ -55,7 +59,13 @@ pub struct TcpSettings {
 impl Default for Settings {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { listen: vec![SocketAddr::from(([127, 0, 0, 1], 5300))], threads, tcp: TcpSettings::default() }
+        Self {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 5300))],
+            threads,
+            receive_buffer: 4 << 20,
+            pin: false,
+            tcp: TcpSettings::default(),
+        }
     }
 }
 
@@ -83,6 +93,12 @@ pub struct Running {
 }
 
 impl Bound {
+    /// A reader of the counters that outlives this, and the server too.
+    pub fn reader(&self) -> impl Fn() -> Counters + Clone + Send + Sync + 'static + use<> {
+        let shared = self.shared.clone();
+        move || shared.fold()
+    }
+
     /// Starts answering, on threads of its own.
     ///
     /// # Errors
@@ -90,10 +106,11 @@ impl Bound {
     pub fn serve(self, published: Arc<ArcSwap<Published>>) -> io::Result<Running> {
         let addresses = self.addresses();
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
-        let shared = Arc::new(Shared::new(self.udp.len(), self.tcp.len()));
+        let shared = self.shared;
         let mut threads = Vec::new();
-        for (index, socket) in self.udp.into_iter().enumerate() {
-            threads.push(udp::start(index, socket, published.clone(), shared.clone(), stop.clone())?);
+        let lanes = shared.udp_lanes().zip(self.cores);
+        for (index, (socket, (lane, core))) in self.udp.into_iter().zip(lanes).enumerate() {
+            threads.push(udp::start(index, socket, core, published.clone(), lane, stop.clone())?);
         }
         let (settings, stop_tcp, abort_tcp) = (self.tcp_settings, stop.clone(), abort.clone());
         let parts = tcp::Parts { settings, published, shared: shared.clone(), stop: stop_tcp, abort: abort_tcp };
@@ -114,7 +131,7 @@ impl Running {
     }
 
     /// A reader of the counters that outlives this handle.
-    pub fn reader(&self) -> impl Fn() -> Counters + Send + Sync + 'static + use<> {
+    pub fn reader(&self) -> impl Fn() -> Counters + Clone + Send + Sync + 'static + use<> {
         let shared = self.shared.clone();
         move || shared.fold()
     }

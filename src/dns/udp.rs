@@ -1,111 +1,144 @@
 //! The UDP loop: a std thread for each socket, which blocks, answers, sends, and shares nothing that is written.
-//!
-//! The sockets of one address share its port (SO_REUSEPORT); the system spreads clients over them. To stop, a thread takes what its socket still
-//! holds without waiting, answers it, and ends: no query that was received is lost, unless a flood brings more than it can answer meanwhile.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Cache};
 use tokio_util::sync::CancellationToken;
 
-use super::counters::{Lane, Shared};
+use super::counters::Lane;
 use super::numbers::Numbers;
-use super::sys::{self, Destination};
+use super::sys::{self, Batch};
 use crate::image::published::Published;
-use crate::image::{MAX_UDP, Reply, Transport, answer};
+use crate::image::{Reply, Transport, answer};
 
 /// How long a thread without queries waits before it looks whether it is to stop.
 const WAKE: Duration = Duration::from_millis(200);
-/// The most octets of a query over UDP; what is longer is cut, and then malformed. Larger than any that EDNS needs.
-const MAX_QUERY: usize = 4096;
 /// Pause after an error of the system, so that a lasting one does not spin.
 const PAUSE: Duration = Duration::from_millis(10);
-/// How long a thread that is to stop answers what its socket still holds: under a flood there is always more.
-const LAST_ANSWERS: Duration = Duration::from_millis(100);
+/// How long a socket that takes no more waits for a datagram that was on its way into it.
+const LAST_DATAGRAM: Duration = Duration::from_millis(2);
+/// How long a thread that is to stop answers what its socket still holds, at most.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
-/// Starts a thread for a socket.
+/// Starts a thread for a socket, on `core` alone if there is one.
 pub(super) fn start(
     index: usize,
-    socket: UdpSocket,
+    socket: Arc<UdpSocket>,
+    core: Option<usize>,
     published: Arc<ArcSwap<Published>>,
-    shared: Arc<Shared>,
+    lane: Arc<Lane>,
     stop: CancellationToken,
 ) -> io::Result<JoinHandle<()>> {
     socket.set_read_timeout(Some(WAKE))?;
-    let wildcard = socket.local_addr()?.ip().is_unspecified();
+    let address = socket.local_addr()?;
     std::thread::Builder::new().name(format!("udp-{index}")).spawn(move || {
-        let mut worker = Worker { socket, wildcard, published: Cache::new(published), numbers: Numbers::new() };
-        // The answer path does not panic; if it did, it would cost one answer and not a thread.
-        while catch_unwind(AssertUnwindSafe(|| worker.run(shared.lane(index), &stop))).is_err() {
+        if let Some(Err(error)) = core.map(sys::pin) {
+            tracing::warn!(%error, core, "a UDP thread cannot be pinned: it runs wherever there is time");
+        }
+        let batch = Batch::new(address.is_ipv6(), address.ip().is_unspecified());
+        let mut worker = Worker { socket, batch, published: Cache::new(published), numbers: Numbers::new(), lane };
+        // The answer path does not panic; if it did, it would cost one answer and neither its batch nor a thread.
+        while catch_unwind(AssertUnwindSafe(|| worker.run(&stop))).is_err() {
             tracing::error!("an answer panicked");
         }
+        worker.lane.keep_drops(&worker.socket);
     })
 }
 
 struct Worker {
-    socket: UdpSocket,
-    wildcard: bool,
+    socket: Arc<UdpSocket>,
+    batch: Batch,
     published: Cache<Arc<ArcSwap<Published>>, Arc<Published>>,
     numbers: Numbers,
+    lane: Arc<Lane>,
 }
 
 impl Worker {
-    fn run(&mut self, lane: &Lane, stop: &CancellationToken) {
-        let mut query = [0; MAX_QUERY];
-        let mut out = [0; MAX_UDP];
+    fn run(&mut self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
-            match self.one(&mut query, &mut out, lane) {
+            match self.turn() {
                 Ok(()) => {}
                 Err(error) if waits(&error) => {}
                 Err(_) => std::thread::sleep(PAUSE),
             }
         }
-        if self.socket.set_nonblocking(true).is_ok() {
-            let until = Instant::now() + LAST_ANSWERS;
-            while Instant::now() < until && self.one(&mut query, &mut out, lane).is_ok() {}
-        }
+        self.end();
     }
 
-    /// Receives, answers and sends. An error is one of receiving.
-    fn one(&mut self, query: &mut [u8], out: &mut [u8], lane: &Lane) -> io::Result<()> {
-        let (len, client, destination) = self.receive(query)?;
+    /// Receives, answers and sends a batch. An error is one of receiving.
+    fn turn(&mut self) -> io::Result<()> {
+        // After a panic the rest of a batch is still there.
+        if self.batch.is_over() {
+            self.batch.receive(&self.socket)?;
+        }
         let published = self.published.load();
-        let query = query.get(..len).unwrap_or_default();
-        let reply = answer(published, query, client.ip(), Transport::Udp, self.numbers.next(), out);
-        lane.count(reply);
-        if let Reply::Message { len, .. } = reply {
-            let octets = out.get(..len).unwrap_or_default();
-            if self.send(octets, client, destination.as_ref()).is_err() {
-                lane.unsent.fetch_add(1, Ordering::Relaxed);
+        while let Some((query, client, out)) = self.batch.next() {
+            let reply = answer(published, query, client, Transport::Udp, self.numbers.next(), out);
+            self.lane.count(reply);
+            if let Reply::Message { len, .. } = reply {
+                self.batch.answer(len);
             }
         }
+        self.lane.count_unsent(self.batch.send(&self.socket));
         Ok(())
     }
 
-    fn receive(&self, query: &mut [u8]) -> io::Result<(usize, SocketAddr, Option<Destination>)> {
-        if self.wildcard {
-            let (len, client, destination) = sys::receive(&self.socket, query)?;
-            return Ok((len, client, Some(destination)));
+    /// Shuts the door, and answers all who are inside.
+    fn end(&mut self) {
+        let until = Instant::now() + LAST_ANSWERS;
+        // Should the door not shut, what comes after the last look is lost.
+        drop(self.shut());
+        if self.socket.set_read_timeout(Some(LAST_DATAGRAM)).is_ok() {
+            while Instant::now() < until && self.turn().is_ok() {}
         }
-        let (len, client) = self.socket.recv_from(query)?;
-        Ok((len, client, None))
     }
 
-    fn send(&self, octets: &[u8], client: SocketAddr, from: Option<&Destination>) -> io::Result<usize> {
-        match from {
-            Some(from) => sys::send(&self.socket, octets, client, from),
-            None => self.socket.send_to(octets, client),
+    /// Connects the socket to itself. It keeps what it holds and can send to anyone, but the system gives it no more datagrams: those go to the other sockets
+    /// of the port while there are some, and are refused after, so that their clients ask elsewhere at once.
+    fn shut(&self) -> io::Result<()> {
+        let mut own = self.socket.local_addr()?;
+        match own {
+            SocketAddr::V4(address) if address.ip().is_unspecified() => own.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            SocketAddr::V6(address) if address.ip().is_unspecified() => own.set_ip(IpAddr::V6(Ipv6Addr::LOCALHOST)),
+            _ => {}
         }
+        self.socket.connect(own)
     }
 }
 
 /// Whether there was just nothing to receive.
 fn waits(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::{Settings, bind};
+
+    #[test]
+    fn the_system_spreads_clients_over_the_threads() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let settings =
+            Settings { listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))], threads: 2, ..Settings::default() };
+        let bound = bind(&settings).expect("loopback is free");
+        let (to, shared) = (bound.addresses()[0], bound.shared.clone());
+        let running = runtime.block_on(async { bound.serve(Arc::default()) }).expect("started");
+        // All of 64 clients with one thread: one chance in 2^63.
+        for _ in 0..64 {
+            let client = UdpSocket::bind("127.0.0.1:0").expect("a port");
+            client.set_read_timeout(Some(Duration::from_secs(20))).expect("a time");
+            client.send_to(&[0; 12], to).expect("sent");
+            client.recv(&mut [0; 512]).expect("an answer");
+        }
+        runtime.block_on(running.stop(Duration::from_secs(20)));
+        let counts: Vec<u64> = shared.udp_lanes().map(|lane| lane.received()).collect();
+        assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+        assert_eq!(counts.iter().sum::<u64>(), 64);
+    }
 }

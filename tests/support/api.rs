@@ -278,6 +278,7 @@ pub fn overview() -> Overview {
         store: StoreState::Ok,
         areas: AreasView::default(),
         families_without_route: Vec::new(),
+        udp_dropped: 0,
         alerts: vec!["zone clinic.example.: 1 error, the last good text is served".to_owned()],
         last_reload: Some(reload()),
     }

@@ -44,13 +44,15 @@ pub struct Site {
     folder: TempDir,
     /// More for the command line.
     pub words: Vec<String>,
+    /// UDP threads for each address.
+    pub threads: usize,
 }
 
 impl Site {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a scratch folder");
         std::fs::create_dir(folder.path().join("zones")).expect("a folder for zones");
-        let site = Self { folder, words: Vec::new() };
+        let site = Self { folder, words: Vec::new(), threads: 1 };
         site.configure("");
         site
     }
@@ -101,7 +103,8 @@ impl Site {
     }
 
     fn serve_command(&self) -> Command {
-        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0", "--threads", "1"]);
+        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0"]);
+        command.args(["--threads", &self.threads.to_string()]);
         command.arg("--zones").arg(self.path("zones")).args(&self.words);
         command
     }

@@ -33,7 +33,12 @@ impl Server {
         let published = published(&[zone("s.test.", &text, Vec::new())], &[], &Settings::default());
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-        let settings = dns::Settings { listen: vec![listen.parse().expect("an address")], threads: 2, tcp };
+        let settings = dns::Settings {
+            listen: vec![listen.parse().expect("an address")],
+            threads: 2,
+            tcp,
+            ..dns::Settings::default()
+        };
         let bound = dns::bind(&settings).expect("free ports");
         let running =
             runtime.block_on(async { bound.serve(Arc::new(ArcSwap::from_pointee(published))) }).expect("started");

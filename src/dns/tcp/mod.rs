@@ -33,7 +33,7 @@ use self::connection::{Connection, Desk, Then, Turn};
 use self::gate::{Admission, Gate};
 use self::seats::{Line, Seats};
 use super::TcpSettings;
-use super::counters::Shared;
+use super::counters::{Lane, Shared};
 use super::descriptors;
 use crate::image::published::Published;
 
@@ -76,8 +76,9 @@ pub(super) fn start(listeners: Vec<Vec<std::net::TcpListener>>, parts: &Parts) -
     let connections = descriptors::make_room(parts.settings.connections);
     let gate = Arc::new(Gate::new(&parts.settings, connections, wakers));
     let mut handles = Vec::new();
-    for (index, (poll, listeners)) in polls.into_iter().zip(listeners).enumerate() {
-        let mut worker = Worker::new(index, poll, listeners, parts, gate.clone())?;
+    let lanes = parts.shared.tcp_lanes();
+    for (index, ((poll, listeners), lane)) in polls.into_iter().zip(listeners).zip(lanes).enumerate() {
+        let mut worker = Worker::new((index, lane), poll, listeners, parts, gate.clone())?;
         handles.push(std::thread::Builder::new().name(format!("tcp-{index}")).spawn(move || worker.run())?);
     }
     Ok(Threads { handles, gate })
@@ -93,6 +94,8 @@ impl Threads {
 /// One thread.
 struct Worker {
     index: usize,
+    /// Its own counters.
+    lane: Arc<Lane>,
     poll: Poll,
     listeners: Vec<TcpListener>,
     /// When to ask the listeners again though nothing was told of them.
@@ -114,7 +117,7 @@ struct Worker {
 
 impl Worker {
     fn new(
-        index: usize,
+        (index, lane): (usize, Arc<Lane>),
         poll: Poll,
         listeners: Vec<std::net::TcpListener>,
         parts: &Parts,
@@ -126,6 +129,7 @@ impl Worker {
         }
         Ok(Self {
             index,
+            lane,
             poll,
             listeners,
             accept_at: None,
@@ -216,7 +220,7 @@ impl Worker {
 
     fn turn(&mut self, number: u32, to_the_end: bool) {
         let Some((connection, line)) = self.seats.at(number) else { return };
-        let turn = connection.turn(&mut self.desk, self.shared.tcp_lane(self.index), to_the_end);
+        let turn = connection.turn(&mut self.desk, &self.lane, to_the_end);
         match turn {
             Ok(Turn { then: Then::End, .. }) => self.close(number),
             // Answers that wait since before keep their time.

@@ -267,7 +267,9 @@ mod tests {
         });
         let of_countries = match address {
             IpAddr::V4(_) => countries.v4.iter().map(|(at, _)| IpAddr::V4(Ipv4Addr::from_bits(*at as u32))).collect(),
-            IpAddr::V6(_) => countries.v6.iter().map(|(at, _)| IpAddr::V6(Ipv6Addr::from_bits(*at))).collect::<Vec<_>>(),
+            IpAddr::V6(_) => {
+                countries.v6.iter().map(|(at, _)| IpAddr::V6(Ipv6Addr::from_bits(*at))).collect::<Vec<_>>()
+            }
         };
         let cuts = of_sets.flatten().flatten().chain(of_countries);
         let areas = areas_of(sets, countries, address);

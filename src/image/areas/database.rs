@@ -117,7 +117,11 @@ fn parse(octets: &[u8]) -> Result<Database, DatabaseError> {
         let country = records.country(&network)?;
         prefixes += usize::from(country != 0);
         let size = 1u128.checked_shl(u32::from(bits) - u32::from(prefix.prefix()).min(bits));
-        sweep.put(start, size.and_then(|size| start.checked_add(size)).filter(|end| bits == 128 || *end < 1 << 32), country);
+        sweep.put(
+            start,
+            size.and_then(|size| start.checked_add(size)).filter(|end| bits == 128 || *end < 1 << 32),
+            country,
+        );
     }
     if !records.any_country {
         return Err(DatabaseError::NoCountries(metadata.database_type.clone()));

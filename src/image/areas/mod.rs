@@ -30,8 +30,8 @@ use std::sync::Arc;
 pub use self::compile::{BuildError, MAX_PLACES};
 pub use self::countries::Countries;
 pub use self::ranges::MAX_RANGES;
-pub use self::sets::{Entry, Sets, check_name};
 use self::ranges::Ranges;
+pub use self::sets::{Entry, Sets, check_name};
 use self::wide::Wide;
 
 /// What is known of addresses. Never changes; a new one is made when the configuration or the database does.

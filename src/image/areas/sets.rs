@@ -120,7 +120,9 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Entry>(), entry, "{text}");
         }
-        for text in ["", "192.0.2.1/24", "192.0.2.0/33", "2001:db8::1/64", "country-uk", "country-DE", "continent-de", "de"] {
+        for text in
+            ["", "192.0.2.1/24", "192.0.2.0/33", "2001:db8::1/64", "country-uk", "country-DE", "continent-de", "de"]
+        {
             assert!(text.parse::<Entry>().is_err(), "{text}");
         }
     }
@@ -131,7 +133,9 @@ mod tests {
             assert_eq!(check_name(name), Ok(()), "{name}");
         }
         let long = "a".repeat(64);
-        for name in ["", "Office", "1a", "-a", "a_b", "a.b", "eea", "eu27", "country-de", "country-x", "continent-eu", &long] {
+        for name in
+            ["", "Office", "1a", "-a", "a_b", "a.b", "eea", "eu27", "country-de", "country-x", "continent-eu", &long]
+        {
             assert!(check_name(name).is_err(), "{name}");
         }
     }

@@ -10,10 +10,7 @@ const CONTINENTS: [(&str, &str); 7] = [
         "ao bf bi bj bw cd cf cg ci cm cv dj dz eg eh er et ga gh gm gn gq gw ke km lr ls ly ma mg ml mr mu \
          mw mz na ne ng re rw sc sd sh sl sn so ss st sz td tg tn tz ug yt za zm zw",
     ),
-    (
-        "an",
-        "aq bv gs hm tf",
-    ),
+    ("an", "aq bv gs hm tf"),
     (
         "as",
         "ae af am az bd bh bn bt cc cn cx ge hk id il in io iq ir jo jp kg kh kp kr kw kz la lb lk mm mn mo \
@@ -29,14 +26,8 @@ const CONTINENTS: [(&str, &str); 7] = [
         "ag ai aw bb bl bm bq bs bz ca cr cu cw dm do gd gl gp gt hn ht jm kn ky lc mf mq ms mx ni pa pm pr \
          sv sx tc tt us vc vg vi",
     ),
-    (
-        "oc",
-        "as au ck fj fm gu ki mh mp nc nf nr nu nz pf pg pn pw sb tk tl to tv um vu wf ws",
-    ),
-    (
-        "sa",
-        "ar bo br cl co ec fk gf gy pe py sr uy ve",
-    ),
+    ("oc", "as au ck fj fm gu ki mh mp nc nf nr nu nz pf pg pn pw sb tk tl to tv um vu wf ws"),
+    ("sa", "ar bo br cl co ec fk gf gy pe py sr uy ve"),
 ];
 
 /// All countries' codes, with their continents.
