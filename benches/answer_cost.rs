@@ -7,6 +7,7 @@
 //!
 //! Each case is a function of its own, never inlined, so that callgrind collects inside it and nowhere else. Keys and questions are fixed:
 //! two runs of one binary count alike.
+#![allow(clippy::panic)] // A benchmark that cannot be set up has failed.
 
 #[path = "../tests/support/answers.rs"]
 mod answers;

@@ -32,19 +32,19 @@ fn main() {
 mod look_up {
     use super::*;
 
-    #[divan::bench(args = [SMALL, LARGE])]
+    #[divan::bench(args = [SMALL, LARGE], sample_count = 200, sample_size = 5_000)]
     fn hit(bencher: Bencher, names: usize) {
         ask(bencher, names, |i| format!("h{i:07}.{ORIGIN}"));
     }
 
     /// A name of one label that is not there: NXDOMAIN.
-    #[divan::bench(args = [SMALL, LARGE])]
+    #[divan::bench(args = [SMALL, LARGE], sample_count = 200, sample_size = 5_000)]
     fn miss(bencher: Bencher, names: usize) {
         ask(bencher, names, |i| format!("x{i:07}.{ORIGIN}"));
     }
 
     /// A name of twenty labels below one that is there: NXDOMAIN.
-    #[divan::bench(args = [SMALL, LARGE])]
+    #[divan::bench(args = [SMALL, LARGE], sample_count = 200, sample_size = 5_000)]
     fn deep(bencher: Bencher, names: usize) {
         ask(bencher, names, |i| format!("{}h{i:07}.{ORIGIN}", "a.".repeat(20)));
     }

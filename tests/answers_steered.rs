@@ -5,6 +5,7 @@ mod by_hand;
 #[path = "support/answers.rs"]
 mod support;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use by_hand::{decision, select, steered, whole};
@@ -305,7 +306,7 @@ fn decisions_that_do_not_fit_the_image_fall_back_to_the_owners_own() {
 #[test]
 fn explain_says_what_is_answered_and_why() {
     let published = served();
-    let client: std::net::IpAddr = "192.0.2.1".parse().expect("an address");
+    let client: IpAddr = "192.0.2.1".parse().expect("an address");
     for qname in [
         "www.shop.test.",
         "alias.shop.test.",

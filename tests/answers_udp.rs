@@ -236,7 +236,13 @@ fn what_the_kernel_drops_is_counted_to_the_last_and_to_the_end() {
 
 /// Clients that ask one question after the other until one is refused. On loopback a datagram is taken or refused at once, so one
 /// that gets neither answer nor refusal was received and lost.
+///
+/// Again and again, since what a careless end loses comes within microseconds.
 fn a_stop_under_load_loses_no_query(listen: SocketAddr, ask: IpAddr) {
+    (0..20).for_each(|_| one_stop_under_load(listen, ask));
+}
+
+fn one_stop_under_load(listen: SocketAddr, ask: IpAddr) {
     let runtime = runtime();
     let running = serve(&runtime, bind(&[listen], 2));
     let to = SocketAddr::from((ask, running.addresses()[0].port()));
@@ -258,7 +264,7 @@ fn a_stop_under_load_loses_no_query(listen: SocketAddr, ask: IpAddr) {
                 })
             })
             .collect();
-        until("they are under way", || running.counters().udp > 2_000);
+        until("they are under way", || running.counters().udp > 500);
         let counters = running.reader();
         runtime.block_on(running.stop(PATIENCE));
         let answered: u64 = clients.into_iter().map(|client| client.join().expect("none is lost")).sum();

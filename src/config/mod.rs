@@ -400,7 +400,7 @@ mod tests {
              Bad = [\"192.0.2.0/24\"]\neea = [\"country-uk\", \"192.0.2.0/33\"]\ncountry-de = []\nodd = [1]\n",
         );
         let places: Vec<_> = found.iter().map(|(line, column, _)| (*line, *column)).collect();
-        assert_eq!(places, [(5, 1), (6, 1), (6, 8), (6, 22), (7, 1), (7, 1), (8, 8)], "{found:#?}");
+        assert_eq!(places, [(5, 1), (6, 1), (6, 9), (6, 23), (7, 1), (7, 1), (8, 8)], "{found:#?}");
         assert_eq!(faults("areas.sets.office = [\"198.51.100.0/24\", \"2001:db8::/32\", \"continent-eu\"]\n"), []);
         assert_eq!(faults("[areas]\nsets = { a = [\"country-de\"], b = [\"none\"] }\n")[0].1, 36);
     }

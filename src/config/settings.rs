@@ -22,12 +22,7 @@ impl Config {
     pub fn zone_settings(&self) -> zone::folder::Settings {
         // Reading the configuration has seen that the defaults are good.
         let defaults = self.defaults().unwrap_or_default();
-        zone::folder::Settings {
-            providers: self.providers(),
-            defaults,
-            areas: self.area_names(),
-            ..zone::folder::Settings::default()
-        }
+        zone::folder::Settings { providers: self.providers(), defaults, areas: self.area_names() }
     }
 
     /// The named sets that steering records may name beside those that ship.

@@ -137,6 +137,7 @@ impl Batch {
     }
 
     /// The next datagram: its octets, its client, and room for [`MAX_UDP`] octets of its answer.
+    #[inline]
     pub(super) fn next(&mut self) -> Option<(&[u8], IpAddr, &mut [u8])> {
         if self.is_over() {
             return None;
@@ -156,6 +157,7 @@ impl Batch {
     }
 
     /// The room that [`Self::next`] gave last holds an answer of `len` octets. Without this, its datagram gets none.
+    #[inline]
     pub(super) fn answer(&mut self, len: usize) {
         // One answer for a datagram: `next` relies on it.
         if self.answers >= self.next {

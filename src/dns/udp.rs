@@ -1,4 +1,35 @@
 //! The UDP loop: a std thread for each socket, which blocks, answers, sends, and shares nothing that is written.
+//!
+//! # What a datagram costs
+//!
+//! Nearly all of it is the kernel's: on a quiet loopback 1.8 us for receiving and sending one in a batch, 1.9 us alone. Of our own time, which
+//! is what batches save (0.12 us of 0.13 us in a responder that does nothing), the answer takes nine tenths; what stands around it
+//! is some 85 instructions a datagram of a full batch, counted by callgrind:
+//!
+//! | step | where | how it is kept small |
+//! | --- | --- | --- |
+//! | into the kernel and out again | `recvmmsg`, `sendmmsg` | twice for a batch of 32, not twice for a query |
+//! | headers, names, buffers | [`Batch`] | laid out once; only lengths are set again; answers lie one behind the other |
+//! | what is published | [`Cache`] | loaded once a batch: one comparison, no count that cores fight for |
+//! | the client | [`Batch::next`] | its address alone is read; the name goes back as it came |
+//! | the answer | [`answer`] | a look-up, see `image/` |
+//! | counting | [`Lane`] | plain additions on a line of the thread's own |
+//!
+//! # Batches never wait
+//!
+//! A thread waits for its first datagram and takes what else is there (`MSG_WAITFORONE`). So a batch is one query on an idle server, which is
+//! answered at once, and grows by itself to 32 when the thread falls behind: the more there is to do, the less each costs. No timer
+//! and no threshold decides.
+//!
+//! # What is slow
+//!
+//! Nothing is yet. All that the answer function says is a look-up, which cannot wait, so this loop has no way aside. Where an answer
+//! ever needs more (an update, a transfer, a signature of the moment), its query leaves the batch for a task of its own.
+//!
+//! # The end
+//!
+//! A socket that is closed takes the queries that it holds along. So the thread first shuts the door: it connects the socket to itself, after
+//! which the system gives it nothing new and refuses clients at once; then it answers what is inside, and closes.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -94,12 +125,17 @@ impl Worker {
         // Should the door not shut, what comes after the last look is lost.
         drop(self.shut());
         if self.socket.set_read_timeout(Some(LAST_DATAGRAM)).is_ok() {
-            while Instant::now() < until && self.turn().is_ok() {}
+            while Instant::now() < until {
+                match self.turn() {
+                    Err(error) if error.kind() != io::ErrorKind::Interrupted => return,
+                    _ => {}
+                }
+            }
         }
     }
 
-    /// Connects the socket to itself. It keeps what it holds and can send to anyone, but the system gives it no more datagrams: those go to the other sockets
-    /// of the port while there are some, and are refused after, so that their clients ask elsewhere at once.
+    /// Connects the socket to itself. It keeps what it holds and can send to anyone, but the system gives it no more datagrams: those go to the
+    /// other sockets of the port while there are some, and are refused after, so that their clients ask elsewhere at once.
     fn shut(&self) -> io::Result<()> {
         let mut own = self.socket.local_addr()?;
         match own {

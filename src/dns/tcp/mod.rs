@@ -177,6 +177,8 @@ impl Worker {
                 },
             }
         }
+        self.due.sort_unstable();
+        self.due.dedup();
         for number in std::mem::take(&mut self.due) {
             self.turn(number, true);
         }

@@ -116,12 +116,7 @@ fn parse(octets: &[u8]) -> Result<Database, DatabaseError> {
         };
         let country = records.country(&network)?;
         prefixes += usize::from(country != 0);
-        let size = 1u128.checked_shl(u32::from(bits) - u32::from(prefix.prefix()).min(bits));
-        sweep.put(
-            start,
-            size.and_then(|size| start.checked_add(size)).filter(|end| bits == 128 || *end < 1 << 32),
-            country,
-        );
+        sweep.put(start, end(start, prefix.prefix(), bits), country);
     }
     if !records.any_country {
         return Err(DatabaseError::NoCountries(metadata.database_type.clone()));
@@ -133,6 +128,12 @@ fn parse(octets: &[u8]) -> Result<Database, DatabaseError> {
         built: metadata.build_epoch,
         prefixes,
     })
+}
+
+/// Where the addresses of a prefix end, the first one behind it; none where it reaches to the end of its family's.
+fn end(start: u128, length: u8, bits: u8) -> Option<u128> {
+    let size = 1u128.checked_shl(u32::from(bits.saturating_sub(length)))?;
+    start.checked_add(size).filter(|end| bits == 128 || *end < 1 << 32)
 }
 
 /// Mapped IPv4, Teredo (RFC 4380) and 6to4 (RFC 3056).

@@ -75,7 +75,7 @@ mod tests {
         let areas = |matched: &[(&str, u8)], country: &str| {
             let matched: Vec<_> = matched.iter().map(|(name, length)| (index(name), *length)).collect();
             let place = place(&sets, &matched, countries::number(country));
-            place.areas.iter().map(|area| area.to_string()).collect::<Vec<_>>().join(" ")
+            place.areas.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(areas(&[], ""), "");
         assert_eq!(areas(&[], "de"), "net dach eu27 eea country-de nordic old-world continent-eu");

@@ -1,7 +1,7 @@
 //! From an address to its range, in a few memory reads.
 //!
 //! The address space is cut where the place changes; neighbours differ, so every range is as long as it can be. A tree of
-//! slots leads to the range: a node spreads the span of its own cuts evenly over about as many slots as it has cuts, and
+//! slots leads to the range: a node spreads the span of its own cuts evenly over slots, a quarter as many as it has cuts, and
 //! each slot says where its cuts begin and how many there are. Where more fall into one slot than fit a cache line, a
 //! node of its own stands there. Prefixes cluster, those of IPv6 heavily, and the nodes follow: a node spans nothing but
 //! its cuts, which is what path compression is to a trie.
@@ -21,6 +21,10 @@ pub const MAX_RANGES: usize = 1 << INDEX_BITS;
 const INDEX_BITS: u32 = 24;
 const INDEX: u32 = (1 << INDEX_BITS) - 1;
 const NODE: u32 = 1 << 31;
+/// How many cuts a slot of a node has on the average: they share a line, and slots that are read seldom are not in the cache.
+const CUTS_FOR_EACH_SLOT: usize = 4;
+/// The least that a node spreads its cuts over, so that each level is smaller than the one above.
+const LEAST_SLOTS: usize = 8;
 /// Octets of cuts that one slot may hold: a cache line.
 const LINE: usize = 64;
 
@@ -156,7 +160,7 @@ impl<K: Key> Ranges<K> {
     fn node(&mut self, from: usize, to: usize) -> u32 {
         let cuts = self.starts.get(from..to).unwrap_or_default();
         let (Some(&base), Some(&end)) = (cuts.first(), cuts.last()) else { return self.node_without_cuts() };
-        let spread = cuts.len().next_power_of_two();
+        let spread = (cuts.len().next_power_of_two() / CUTS_FOR_EACH_SLOT).max(LEAST_SLOTS);
         let shift = (0..K::BITS).find(|shift| end.slot(base, *shift) < spread).unwrap_or(K::BITS - 1);
         let (last, first) = (end.slot(base, shift), self.slots.len());
         let index = self.nodes.len();
