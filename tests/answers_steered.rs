@@ -9,11 +9,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use by_hand::{decision, select, steered, whole};
-use pointsman::image::published::{FlattenedSet, FlattenedSets, Published};
+use pointsman::image::published::{FlattenedSet, FlattenedSets, Published, Selected, SelectedAreas, Selection};
 use pointsman::image::{Settings, Transport, explain};
+use pointsman::steer::areas::AreaRules;
 use pointsman::steer::decision::Source;
 use pointsman::steer::observation::Family;
-use pointsman::steer::policy::{Shape, Sticky};
+use pointsman::steer::policy::{AreaPolicy, Preference, Shape, Sticky};
 use pointsman::steer::shares::Shares;
 use pointsman::zone::record::Rtype;
 use support::{AA, Message, ask_as, lines, name, published, query, tcp, zone};
@@ -92,7 +93,7 @@ fn served() -> Published {
 }
 
 fn choose(published: &mut Published, slot: usize, decision: Arc<pointsman::steer::decision::Decision>) {
-    let mut decisions = published.selection.0.clone();
+    let mut decisions: Vec<_> = published.selection.0.iter().map(|selected| selected.plain.clone()).collect();
     decisions[slot] = decision;
     select(published, decisions);
 }
@@ -169,6 +170,41 @@ fn addresses_are_the_candidates() {
     assert_eq!(denial(&published, "app.shop.test.", MX), ["shop.test. 30 6 serial 7"]);
     choose(&mut published, APP, whole(1, 2, 5, None));
     assert_eq!(denial(&published, "app.shop.test.", AAAA), ["shop.test. 5 6 serial 7"]);
+}
+
+#[test]
+fn a_place_has_the_decision_of_its_area_rule() {
+    let mut published = served();
+    let mut policy = published.image.slots()[WWW].policy.clone();
+    let us = vec![Preference::Home("us".parse().expect("a home"))];
+    policy.areas.insert("lab".to_owned(), AreaPolicy { prefer: Some(us.clone()), only: Some(us) });
+    // Everyone is in place 0, and that is in the lab; a place more is not.
+    let rules = |places: &[&[&str]]| {
+        let places: Vec<Vec<Arc<str>>> =
+            places.iter().map(|areas| areas.iter().map(|area| Arc::from(*area)).collect()).collect();
+        Arc::new(AreaRules::of(&policy, &places))
+    };
+    let (plain, area) = (whole(0, 2, 30, None), whole(1, 2, 5, None));
+    for (rules, decisions, answered) in [
+        (rules(&[&["lab"], &[]]), vec![plain.clone(), area.clone()], "www.shop.test. 5 5 x.www.shop.test."),
+        (rules(&[&[], &["lab"]]), vec![plain.clone(), area.clone()], "www.shop.test. 30 5 shop.b-cdn.net."),
+        // What does not fit together is not answered by a rule of others.
+        (rules(&[&["lab"]]), vec![plain.clone()], "www.shop.test. 30 5 static.example."),
+    ] {
+        let mut selected = published.selection.0.clone();
+        selected[WWW] = Selected { plain: plain.clone(), areas: Some(Arc::new(SelectedAreas { rules, decisions })) };
+        published.selection = Arc::new(Selection(selected));
+        assert_eq!(answers(&published, "www.shop.test.", A), [answered]);
+    }
+    let mut selected = published.selection.0.clone();
+    let areas = SelectedAreas { rules: rules(&[&["lab"], &[]]), decisions: vec![plain.clone(), area] };
+    selected[WWW] = Selected { plain, areas: Some(Arc::new(areas)) };
+    published.selection = Arc::new(Selection(selected));
+    let trace =
+        explain(&published, &name("www.shop.test."), Rtype(A), "192.0.2.1".parse::<IpAddr>().expect("an address"), 0);
+    let told =
+        "192.0.2.1 is in no area that is known (prefix length 0): for clients in lab the rule is prefer=us only=us";
+    assert!(trace.steps.iter().any(|step| step == told), "{:?}", trace.steps);
 }
 
 /// How often each of three candidates is answered to 100,000 questions, in percent.

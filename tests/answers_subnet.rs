@@ -11,14 +11,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use by_hand::{decision, select, steered, whole};
+use by_hand::{decision, steered, whole};
 use ipnet::IpNet;
 use pointsman::image::areas::database::Database;
 use pointsman::image::areas::{Areas, Sets};
-use pointsman::image::published::Published;
+use pointsman::image::published::{Published, Selected, SelectedAreas, Selection};
 use pointsman::image::{Settings, Transport, explain};
+use pointsman::steer::areas::AreaRules;
 use pointsman::steer::decision::{CandidateReason, Source};
-use pointsman::steer::policy::{AreaPolicy, Shape, SteeredName, Sticky};
+use pointsman::steer::policy::{AreaPolicy, Preference, Shape, Sticky};
 use pointsman::steer::shares::Shares;
 use pointsman::zone::record::Rtype;
 use support::{Message, ask_as, name, published, query, question, with_edns, zone};
@@ -53,11 +54,14 @@ fn served() -> Published {
         steered(&format!("{owner}.shop.test."), "shop.test.", shape, sticky, targets)
     };
     let addresses = &["192.0.2.10", "192.0.2.11"];
+    let mut with_areas = of("area", Shape::Addresses, Sticky::Yes, addresses);
+    let us = AreaPolicy { prefer: Some(vec![Preference::Home("us".parse().expect("a home"))]), only: None };
+    with_areas.policy.areas = BTreeMap::from([("country-de".into(), us)]);
     let steered = vec![
         of("one", Shape::Addresses, Sticky::Yes, addresses),
         of("both", Shape::Addresses, Sticky::Yes, addresses),
         of("draw", Shape::Cname, Sticky::No, &["a.cdn.example.", "b.cdn.example."]),
-        with_areas(of("area", Shape::Addresses, Sticky::Yes, addresses)),
+        with_areas.clone(),
         of("static", Shape::Addresses, Sticky::Yes, addresses),
     ];
     let zone = zone("shop.test.", ZONE, steered);
@@ -67,16 +71,17 @@ fn served() -> Published {
     let half = Source::Candidates(Shares::build(&[1, 1], None).expect("weights"));
     let halves = decision(half, 30, reasons);
     let own = decision(Source::Static, 30, Vec::new());
-    select(&mut published, vec![whole(0, 2, 30, None), halves.clone(), halves, whole(0, 2, 30, None), own]);
+    let one = whole(0, 2, 30, None);
     let database = Database::parse(&mmdb::database(mmdb::Shape::Nested, 6, 24, mmdb::NETWORKS)).expect("it is good");
     let office = ("office".into(), vec!["198.51.100.128/25".parse().expect("a prefix")]);
     published.areas = Arc::new(Areas::build(&Sets::with([office]), &database.countries).expect("few places"));
+    let places: Vec<_> = published.areas.places().iter().map(|place| place.areas.clone()).collect();
+    let rules = Arc::new(AreaRules::of(&with_areas.policy, &places));
+    let areas = SelectedAreas { rules, decisions: vec![one.clone(), one.clone()] };
+    let [both, draw] = [halves.clone(), halves].map(Selected::from);
+    let area = Selected { plain: one.clone(), areas: Some(Arc::new(areas)) };
+    published.selection = Arc::new(Selection(vec![one.into(), both, draw, area, own.into()]));
     published
-}
-
-fn with_areas(mut name: SteeredName) -> SteeredName {
-    name.policy.areas = BTreeMap::from([("country-de".into(), AreaPolicy { prefer: None, only: None })]);
-    name
 }
 
 fn option(data: &[u8]) -> Vec<u8> {

@@ -53,6 +53,7 @@ fn tables_are_as_ever_whichever_way_they_come() {
     for (name, args) in [
         ("status", &["status"][..]),
         ("status_name", &["status", "www.shop.example"]),
+        ("status_areas", &["status", "paper.example."]),
         ("status_provider", &["status", "gcore"]),
         ("explain", &["explain", "www.shop.example", "--client", "192.0.2.1"]),
         ("events", &["events", "--limit", "2"]),

@@ -5,6 +5,7 @@
 //! ```text
 //! name www.shop.example. prefer=eu,us clean=20m     the policy and the probe fields, as in a steering record
 //! candidate bunny home=si weight=70 families=v4,v6  one for each; `standby` alone; the provider is the id
+//! place de eu27,country-de,continent-eu             a place that clients are in, with its areas; all others are nowhere
 //! begin 08:40:00                                    the first probes begin, spread over one `every`
 //! 08:47:00 bunny fails status 500                   from now on; also `fails 28% ...`, `bunny/v6 fails ...`, `all fails ...`
 //! 09:12:00 bunny passes                             faults: status N, connect, timeout, resolve, tls, body, slow
@@ -15,6 +16,8 @@
 //! 09:15:30 expect bunny is recovering               or up, impaired, down, unknown
 //! 09:15:30 expect bunny window 40m                  length of its clean window
 //! 09:15:30 expect bunny without v6 | usable | unusable
+//! 09:15:30 expect for de gcore 100%                 all of what is expected can be expected for the clients of a place
+//! 09:16:00 place de country-de                      areas that have changed
 //! 09:15:30 expect ttl 5 | moves 2 | moved by 08:47:22 | last move from bunny 100% | rule has TEXT | reason of bunny has TEXT
 //! ```
 //!
@@ -30,7 +33,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pointsman::steer::decision::Source;
+use pointsman::steer::areas::PLAIN;
+use pointsman::steer::decision::{Decision, LastShares, Source};
 use pointsman::steer::effects::Effects;
 use pointsman::steer::home::Home;
 use pointsman::steer::judge::CandidateMemory;
@@ -73,6 +77,9 @@ scenarios! {
     cloudflare_2025_11_18
     cloudflare_2025_12_05
     absolved_under_a_pin
+    areas
+    areas_change
+    areas_under_orders
     brief_outage
     candidates_change_places
     fault_of_one_family
@@ -162,13 +169,15 @@ enum CauseOrder {
 #[derive(Default)]
 struct Stored {
     candidates: BTreeMap<CandidateKey, CandidateMemory>,
-    last: Option<Vec<(u32, String)>>,
+    last: Option<LastShares>,
     overrides: BTreeMap<u64, Override>,
 }
 
 /// One scenario being played.
 struct Play {
     name: SteeredName,
+    /// Where clients are, by name; the first is everywhere else.
+    places: Vec<(String, Vec<Arc<str>>)>,
     first_given: Vec<Candidate>,
     families: Vec<Vec<Family>>,
     world: BTreeMap<(usize, Family), Behaviour>,
@@ -205,6 +214,7 @@ impl Play {
                 candidates: Vec::new(),
                 shape: Shape::Cname,
             },
+            places: vec![(String::new(), Vec::new())],
             first_given: Vec::new(),
             families: Vec::new(),
             world: BTreeMap::new(),
@@ -231,6 +241,7 @@ impl Play {
             "" => {}
             "name" => self.set_name(rest),
             "candidate" => self.add_candidate(rest),
+            "place" => self.set_place(rest),
             "begin" => self.begin(time(rest)),
             at => {
                 self.run_to(time(at));
@@ -247,6 +258,28 @@ impl Play {
         for field in words {
             self.set_field(field, None);
         }
+    }
+
+    fn set_place(&mut self, rest: &str) {
+        let (place, areas) = rest.split_once(' ').unwrap_or((rest, ""));
+        let areas = areas.split(',').map(str::trim).filter(|area| !area.is_empty()).map(Arc::from).collect();
+        match self.places.iter_mut().find(|(known, _)| known == place) {
+            Some((_, known)) => *known = areas,
+            None => self.places.push((place.to_owned(), areas)),
+        }
+    }
+
+    fn settle(&mut self) {
+        let places = self.places.iter().map(|(_, areas)| areas.clone()).collect();
+        let effects = self.steering.settle(places, self.now);
+        self.carry_out(effects);
+    }
+
+    /// The number of the area rule for the clients of a place.
+    fn area_of(&self, place: &str) -> usize {
+        let at = self.places.iter().position(|(known, _)| known == place);
+        let at = at.unwrap_or_else(|| panic!("line {}: no place {place}", self.line));
+        self.steering.areas(&self.name.name).expect("a name").at(u16::try_from(at).unwrap())
     }
 
     fn add_candidate(&mut self, rest: &str) {
@@ -273,6 +306,12 @@ impl Play {
         match (key, of) {
             ("prefer", None) => policy.prefer = value.split(',').map(preference).collect(),
             ("only", None) => policy.only = Some(value.split(',').map(preference).collect()),
+            (key, None) if key.contains('.') => {
+                let (kind, area) = key.split_once('.').unwrap();
+                let said = policy.areas.entry(area.to_owned()).or_default();
+                let value = (value != "none").then(|| value.split(',').map(preference).collect());
+                *(if kind == "only" { &mut said.only } else { &mut said.prefer }) = value;
+            }
             ("ttl", None) => policy.ttl = value.parse().expect("seconds"),
             ("empty", None) => {
                 policy.empty = match value {
@@ -296,6 +335,8 @@ impl Play {
             self.world.extend(families.iter().map(|&family| ((candidate, family), Behaviour::default())));
         }
         self.begun = true;
+        let places = self.places.iter().map(|(_, areas)| areas.clone()).collect();
+        self.steering.settle(places, self.now);
         self.install();
         self.pace();
     }
@@ -426,13 +467,17 @@ impl Play {
 
     /// What must hold at every moment.
     fn check(&self) {
-        let decision = self.steering.decision(&self.name.name).expect("a decision at every moment");
-        let sum: f64 = decision.reasons.iter().map(|reason| reason.share).sum();
-        assert!(decision.source == Source::Static || (sum - 1.0).abs() < 1e-9, "{}", self.story());
-        let only = self.name.policy.only.as_ref();
-        for (candidate, reason) in self.name.candidates.iter().zip(&decision.reasons) {
-            let allowed = only.is_none_or(|only| only.iter().any(|entry| entry.matches(candidate)));
-            assert!(allowed || reason.share == 0.0, "`only` is broken\n{}", self.story());
+        let policy = &self.name.policy;
+        for (place, areas) in &self.places {
+            let decision = self.decision(self.area_of(place));
+            let sum: f64 = decision.reasons.iter().map(|reason| reason.share).sum();
+            assert!(decision.source == Source::Static || (sum - 1.0).abs() < 1e-9, "{}", self.story());
+            let own = areas.iter().find_map(|area| policy.areas.get(&**area)?.only.as_ref());
+            let only = own.or(policy.only.as_ref());
+            for (candidate, reason) in self.name.candidates.iter().zip(&decision.reasons) {
+                let allowed = only.is_none_or(|only| only.iter().any(|entry| entry.matches(candidate)));
+                assert!(allowed || reason.share == 0.0, "`only` is broken for `{place}`\n{}", self.story());
+            }
         }
         for (key, memory) in &self.stored.candidates {
             let state = self.steering.candidate(key);
@@ -465,6 +510,10 @@ impl Play {
                 let (_, effects) =
                     self.steering.release(id.parse().expect("an id"), self.now).expect("an override in force");
                 self.carry_out(effects);
+            }
+            ["place", ..] => {
+                self.set_place(after(text, "place "));
+                self.settle();
             }
             ["restart", span] => self.restart(duration(span)),
             ["change", field, "of", id] => {
@@ -532,16 +581,22 @@ impl Play {
         self.steering = Steering::new();
         let candidates = self.stored.candidates.clone().into_iter().collect();
         let last = self.stored.last.clone().map(|last| (self.name.name.to_string(), last)).into_iter().collect();
+        let places = self.places.iter().map(|(_, areas)| areas.clone()).collect();
+        self.steering.settle(places, self.now);
         self.steering.restore(candidates, last, self.stored.overrides.values().cloned().collect());
         self.install();
         self.pace();
     }
 
     fn expect(&mut self, words: &[&str], text: &str) {
-        let decision = Arc::clone(self.steering.decision(&self.name.name).expect("a decision"));
+        let (area, words) = match words {
+            ["for", place, words @ ..] => (self.area_of(place), words),
+            words => (PLAIN, words),
+        };
+        let decision = self.decision(area);
         let seen = match words {
-            ["usable"] => (self.steering.usable(&self.name.name), String::new()),
-            ["unusable"] => (!self.steering.usable(&self.name.name), String::new()),
+            ["usable"] => (self.steering.usable(&self.name.name, area), String::new()),
+            ["unusable"] => (!self.steering.usable(&self.name.name, area), String::new()),
             ["ttl", ttl] => (decision.ttl.to_string() == **ttl, decision.ttl.to_string()),
             ["moves", count] => (self.moves().len().to_string() == **count, self.moves().len().to_string()),
             ["last", "move", "from", ..] => {
@@ -574,16 +629,19 @@ impl Play {
                 (out == wanted, format!("{out:?}"))
             }
             _ => {
-                let wanted = after(text, "expect ");
-                let now = self.answers();
-                (now == wanted, now)
+                let now = self.answers(area);
+                (now == words.join(" "), now)
             }
         };
         assert!(seen.0, "line {}: {text}\nbut it is: {}\n{}", self.line, seen.1, self.story());
     }
 
-    fn answers(&self) -> String {
-        let decision = self.steering.decision(&self.name.name).expect("a decision");
+    fn decision(&self, area: usize) -> &Decision {
+        self.steering.decision(&self.name.name, area).expect("a decision at every moment")
+    }
+
+    fn answers(&self, area: usize) -> String {
+        let decision = self.decision(area);
         let Source::Candidates(shares) = &decision.source else { return "static".to_owned() };
         let all = self.name.candidates.iter().zip(0_u16..);
         let serving = all.filter(|(_, at)| shares.points(*at) > 0);
@@ -612,7 +670,7 @@ impl Play {
 
     /// All that has happened, for the reader of a failure.
     fn story(&self) -> String {
-        let mut story = format!("now {}, answering {}\n", self.now, self.answers());
+        let mut story = format!("now {}, answering {}\n", self.now, self.answers(PLAIN));
         for transition in &self.log {
             let what = match &transition.change {
                 Change::Verdict { subject, from, to, .. } => format!("{subject}: {from} -> {to}"),

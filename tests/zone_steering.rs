@@ -307,17 +307,56 @@ fn what_does_not_fit_together() {
 }
 
 #[test]
+fn areas_are_held_against_the_candidates() {
+    let two = "_steer.www TXT \"cdn=bunny to=a.b-cdn.net.\"\n_steer.www TXT \"cdn=fastly to=x.fastly.net.\"\n";
+    let areas = |count: usize| {
+        let codes =
+            "ad ae af ag ai al am ao aq ar as at au aw ax az ba bb bd be bf bg bh bi bj bl bm bn bo bq br bs bt";
+        codes.split(' ').take(count).map(|code| format!("prefer.country-{code}=us \" \"")).collect::<String>()
+    };
+    for (policy, expected) in [
+        ("only.continent-eu=eu prefer.country-de=us", vec![]),
+        (
+            "only.eu27=us",
+            vec!["1:1+22 error: www.example.'s own records are those of `bunny` (si), which `only.eu27` forbids"],
+        ),
+        (
+            "only.eu27=de",
+            vec![
+                "1:1+22 error: www.example.'s own records are those of `bunny` (si), which `only.eu27` forbids",
+                "2:26+12 error: `only.eu27` leaves no candidate of www.example.",
+            ],
+        ),
+        ("prefer.eu27=gcore,us", vec!["2:26+20 warning: www.example. has no candidate at `gcore`"]),
+        // The same order of the same two, or all that may answer anyhow.
+        (
+            "prefer.country-de=bunny,fastly",
+            vec!["2:26+30 warning: `prefer.country-de` makes no difference: it comes to what `prefer` does"],
+        ),
+        (
+            "only.country-de=eu,us",
+            vec!["2:26+21 warning: `only.country-de` makes no difference: it comes to what `only` does"],
+        ),
+        // This one shields its clients from the continent's.
+        ("prefer.country-de=eu,us prefer.continent-eu=us", vec![]),
+        (&areas(32), vec![]),
+        (&areas(33), vec!["2:1+818 error: a policy names at most 32 areas"]),
+    ] {
+        let found = faults(&format!("www CNAME a.b-cdn.net.\n_steer.www TXT \"v=steer1 {policy}\"\n{two}"));
+        assert_eq!(found, expected, "{policy}");
+    }
+}
+
+#[test]
 fn what_comes_later_is_told() {
     let found = faults(
-        "www CNAME a.b-cdn.net.\n_steer.www TXT \"v=steer1 prefer.eea=eu only.country-de=eu ramp=5m origin=https://o.example/\"\n_steer.www TXT \"cdn=bunny to=a.b-cdn.net. ramp=1m\"\n",
+        "www CNAME a.b-cdn.net.\n_steer.www TXT \"v=steer1 ramp=5m origin=https://o.example/\"\n_steer.www TXT \"cdn=bunny to=a.b-cdn.net. ramp=1m\"\n",
     );
     assert_eq!(
         found,
         [
-            "2:26+13 warning: `prefer.eea` is not in effect yet",
-            "2:40+18 warning: `only.country-de` is not in effect yet",
-            "2:59+7 warning: `ramp` is not in effect yet",
-            "2:67+25 warning: `origin` is not in effect yet",
+            "2:26+7 warning: `ramp` is not in effect yet",
+            "2:34+25 warning: `origin` is not in effect yet",
             "3:43+7 warning: `ramp` is not in effect yet",
         ]
     );

@@ -22,7 +22,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::controller::view::{FirstRound, NameView, Overview, ProviderView, Serving, StandingCounts, StoreState};
+use crate::controller::view::{
+    AreaView, FirstRound, NameView, Overview, ProviderView, Serving, StandingCounts, StoreState,
+};
 use crate::steer::observation::Family;
 use crate::steer::transition::{Standing, Verdict};
 
@@ -199,18 +201,33 @@ fn name(view: &NameView) -> Check {
         observed_value: answer(view).into(),
         observed_unit: None,
         time: view.since,
-        output: (status != Status::Pass).then(|| view.rule.clone()),
+        output: (status != Status::Pass).then(|| rules(view)),
     }
+}
+
+/// Why it answers as it does, and in areas that have no usable candidate.
+fn rules(view: &NameView) -> String {
+    let lost = view.areas.iter().filter(|area| !area.usable);
+    lost.fold(view.rule.clone(), |told, area| format!("{told}; in {}: {}", area.clients.join(", "), area.rule))
 }
 
 /// Who answers, in short: `bunny 70%, gcore 30%`, `static`, `nobody`.
 pub fn answer(view: &NameView) -> String {
-    if view.static_answer {
+    let shares = view.candidates.iter().map(|candidate| (&*candidate.id, candidate.share));
+    answer_of(view.static_answer, shares)
+}
+
+/// The same for the clients of an area rule.
+pub fn answer_in_area(view: &AreaView) -> String {
+    answer_of(view.static_answer, view.shares.iter().map(|of| (&*of.id, of.share)))
+}
+
+fn answer_of<'a>(is_static: bool, shares: impl Iterator<Item = (&'a str, f64)>) -> String {
+    if is_static {
         return "static".to_owned();
     }
-    let serving = view.candidates.iter().filter(|candidate| candidate.share > 0.0);
-    let parts: Vec<String> =
-        serving.map(|candidate| format!("{} {}", candidate.id, percent(candidate.share))).collect();
+    let serving = shares.filter(|(_, share)| *share > 0.0);
+    let parts: Vec<String> = serving.map(|(id, share)| format!("{id} {}", percent(share))).collect();
     if parts.is_empty() { "nobody".to_owned() } else { parts.join(", ") }
 }
 
@@ -248,7 +265,7 @@ mod tests {
             serving: Serving::Serving,
             first_round: FirstRound::Done,
             zones: Counts { serving: 1, ..Counts::default() },
-            names: NameCounts { steered: 1, without_usable: 0 },
+            names: NameCounts { steered: 1, without_usable: 0, without_usable_in_area: 0 },
             candidates: StandingCounts::default(),
             overrides_in_force: 0,
             frozen: false,
@@ -303,6 +320,7 @@ mod tests {
             static_answer: false,
             usable: standings.iter().any(|standing| *standing != Standing::Down),
             candidates: standings.iter().enumerate().map(candidate).collect(),
+            areas: Vec::new(),
         }
     }
 

@@ -80,7 +80,8 @@ fn of_overview(samples: &mut Samples, overview: &Overview) {
         samples.add("pointsman_zones", &[state], count as f64);
     }
     samples.add("pointsman_names", &[], overview.names.steered as f64);
-    samples.add("pointsman_names_without_usable_candidate", &[], overview.names.without_usable as f64);
+    let lost = overview.names.without_usable + overview.names.without_usable_in_area;
+    samples.add("pointsman_names_without_usable_candidate", &[], lost as f64);
     for (standing, count) in by_standing(&overview.candidates) {
         samples.add("pointsman_candidates", &[standing], count as f64);
     }

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use super::table::{Align, Cell, Table, style_of};
 use super::text::{clean, relative, time};
-use crate::api::health::{answer, percent};
-use crate::controller::view::{CandidateView, NameView};
+use crate::api::health::{answer, answer_in_area, percent};
+use crate::controller::view::{AreaView, CandidateView, NameView};
 use crate::steer::observation::{Fault, Stage};
 use crate::steer::transition::Standing;
 
@@ -19,12 +19,22 @@ pub fn short(names: &[NameView], now: Timestamp, terminal: Option<usize>) -> Str
     for view in names {
         let standings: Vec<String> =
             view.candidates.iter().map(|candidate| format!("{} {}", candidate.id, candidate.standing)).collect();
-        let answering = Cell::styled(answer(view), serving_style(view));
+        let answering = Cell::styled(short_answer(view), serving_style(view));
         let since = relative(view.since, now);
         let standings = Cell::styled(standings.join(", "), worst_style(view));
         table.row(vec![Cell::new(&view.name), answering, Cell::new(since), standings]);
     }
     table.render(terminal)
+}
+
+/// What answers everywhere else, and in how many areas another one does.
+fn short_answer(view: &NameView) -> String {
+    let plain = answer(view);
+    match view.areas.iter().filter(|area| answer_in_area(area) != plain).count() {
+        0 => plain,
+        1 => format!("{plain}; 1 area differs"),
+        others => format!("{plain}; {others} areas differ"),
+    }
 }
 
 /// One name: what it answers and why, and its candidates.
@@ -36,7 +46,26 @@ pub fn whole(view: &NameView, now: Timestamp, terminal: Option<usize>) -> String
     // Writing to a string cannot fail.
     let _ = writeln!(text, "answers {style}{}{style:#} since {since}", clean(&answer(view)));
     let _ = writeln!(text, "because {}\n", clean(&view.rule));
+    for area in &view.areas {
+        text.push_str(&of_area(area, now));
+    }
     text + &candidates(view, now, terminal) + &details(view, now)
+}
+
+/// What the clients of one area rule are answered.
+fn of_area(area: &AreaView, now: Timestamp) -> String {
+    let terms = area.terms.replace('=', " ").replace(" only", "; only");
+    let style = if area.usable { Style::new() } else { style_of(Standing::Down) };
+    let (clients, answer) = (area.clients.join(", "), answer_in_area(area));
+    format!(
+        "for clients in {}: {}\nanswers {style}{}{style:#} since {}, TTL {} s\nbecause {}\n\n",
+        clean(&clients),
+        clean(&terms),
+        clean(&answer),
+        time(area.since, now),
+        area.ttl,
+        clean(&area.rule)
+    )
 }
 
 /// The candidates of a name in a table.

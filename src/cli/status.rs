@@ -119,8 +119,11 @@ fn head(overview: &Overview) -> String {
     }
     let Counts { serving, stale, broken } = overview.zones;
     line("zones", format!("{serving} serving, {stale} stale, {broken} broken"), attention(stale + broken == 0));
-    let usable = format!("{} steered, {} without a usable candidate", names.steered, names.without_usable);
-    line("names", usable, attention(names.without_usable == 0));
+    let mut usable = format!("{} steered, {} without a usable candidate", names.steered, names.without_usable);
+    if names.without_usable_in_area > 0 {
+        usable += &format!(", {} in some area", names.without_usable_in_area);
+    }
+    line("names", usable, attention(names.without_usable + names.without_usable_in_area == 0));
     line("candidates", standings(&overview.candidates), Style::new());
     if overview.frozen {
         line("frozen", "answers stay as they are until the freeze is released".to_owned(), ALERT);

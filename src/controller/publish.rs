@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use super::task::Task;
 use crate::image::Image;
-use crate::image::published::{FlattenedSet, FlattenedSets, Published, Selection};
+use crate::image::published::{FlattenedSet, FlattenedSets, Published, Selected, SelectedAreas, Selection};
+use crate::steer::areas::PLAIN;
 use crate::steer::observation::CandidateKey;
 use crate::steer::policy::{Shape, SteeredName, Target};
 use crate::steer::time::Time;
-use crate::store::kept::{LastDecision, Write};
+use crate::store::kept::Write;
 
 /// How long the addresses of a target stay in use while it does not resolve.
 const KEEP_SET: Duration = Duration::from_secs(3_600);
@@ -81,7 +82,7 @@ impl Task {
         let image = Arc::new(image);
         let slots = image.slots();
         // `install` has decided every name that the image holds.
-        let decisions = slots.iter().filter_map(|name| self.steering.decision(&name.name).cloned()).collect();
+        let decisions = slots.iter().filter_map(|name| self.selected(&name.name)).collect();
         // A zone may hold a name that stands in a deeper zone too; only the one that answers is steered.
         let steered =
             |name: &Arc<SteeredName>| self.steering.name(&name.name).is_some_and(|own| Arc::ptr_eq(own, name));
@@ -97,11 +98,22 @@ impl Task {
         let mut selection = published.selection.0.clone();
         for name in names {
             let slot = self.slots.get(name).and_then(|slot| selection.get_mut(*slot));
-            if let (Some(entry), Some(decision)) = (slot, self.steering.decision(name)) {
-                entry.clone_from(decision);
+            if let (Some(entry), Some(selected)) = (slot, self.selected(name)) {
+                *entry = selected;
             }
         }
         self.publish(published.image.clone(), Selection(selection));
+    }
+
+    /// The decisions of one name, for all its area rules.
+    fn selected(&self, name: &str) -> Option<Selected> {
+        let plain = self.steering.decision(name, PLAIN)?.clone();
+        let rules = self.steering.areas(name).filter(|rules| !rules.is_plain());
+        let areas = rules.map(|rules| {
+            let decisions = (0..rules.count()).map_while(|area| self.steering.decision(name, area).cloned()).collect();
+            Arc::new(SelectedAreas { rules: rules.clone(), decisions })
+        });
+        Some(Selected { plain, areas })
     }
 
     fn publish(&mut self, image: Arc<Image>, selection: Selection) {
@@ -130,10 +142,10 @@ impl Task {
         FlattenedSets(sets.collect())
     }
 
-    /// What to keep of a name's decision: the last shares that were not empty.
+    /// What to keep of a name's decisions: the last shares that were not empty.
     pub(super) fn last_decision(&self, name: &str) -> Write {
         match self.steering.last(name) {
-            Some(intervals) => Write::Decision(name.to_owned(), LastDecision { intervals }),
+            Some(last) => Write::Decision(name.to_owned(), last.into()),
             None => Write::ForgetDecision(name.to_owned()),
         }
     }

@@ -15,6 +15,7 @@ use super::view::{LoadedDatabase, ReloadReport};
 use super::zones::{Load, LoadOutcome};
 use super::{image_settings, timestamp};
 use crate::config::Config;
+use crate::steer::effects::Effects;
 use crate::store::kept::Write;
 use crate::zone::texts::Texts;
 
@@ -40,15 +41,15 @@ impl Task {
     /// Takes up what was kept, loads the zones and publishes them.
     pub(super) async fn load_first(&mut self) {
         let kept = self.kept.take().unwrap_or_default();
-        let last = kept.decisions.into_iter().map(|(name, last)| (name, last.intervals)).collect();
+        let last = kept.decisions.into_iter().map(|(name, last)| (name, last.into())).collect();
         self.steering.restore(kept.candidates, last, kept.overrides);
         let load = self.load(&self.config, kept.zones.into_iter().collect());
         let (config, areas) = (self.config.clone(), self.areas.clone());
         let loaded = tokio::task::spawn_blocking(move || (areas.renewed(&config), load.run())).await;
         match loaded {
             Ok((areas, outcome)) => {
-                self.take_areas(areas);
-                self.take_up(outcome, Vec::new());
+                let effects = self.take_areas(areas);
+                self.take_up(outcome, effects, Vec::new());
             }
             Err(error) => self.could_not_load(&error),
         }
@@ -89,8 +90,8 @@ impl Task {
         match loaded {
             Ok(Reloaded { outcome, areas, config, errors }) => {
                 self.config = config;
-                self.take_areas(areas);
-                self.take_up(outcome, errors);
+                let effects = self.take_areas(areas);
+                self.take_up(outcome, effects, errors);
             }
             Err(error) => self.could_not_load(&error),
         }
@@ -119,10 +120,13 @@ impl Task {
         });
     }
 
-    /// Areas that the next publication carries.
-    fn take_areas(&mut self, areas: KnownAreas) {
+    /// Areas that the next publication carries, and what follows for the names there are.
+    fn take_areas(&mut self, areas: KnownAreas) -> Effects {
         self.database.send_replace(areas.file.clone());
+        let mut effects = Effects::default();
         if !Arc::ptr_eq(&areas.areas, &self.areas.areas) {
+            let places = areas.areas.places().iter().map(|place| place.areas.clone()).collect();
+            effects = self.steering.settle(places, self.clock.now());
             let view = areas.view();
             let (ranges, octets) = (view.ipv4_ranges + view.ipv6_ranges, view.octets);
             match &view.loaded {
@@ -133,14 +137,15 @@ impl Task {
             }
         }
         self.areas = areas;
+        effects
     }
 
     /// What was loaded is served from now on.
-    fn take_up(&mut self, outcome: LoadOutcome, config_errors: Vec<String>) {
+    fn take_up(&mut self, outcome: LoadOutcome, mut effects: Effects, config_errors: Vec<String>) {
         let now = self.clock.now();
         self.zones = outcome.zones;
         let targets = self.resolved_targets();
-        let effects = self.steering.install(&outcome.steered, now);
+        effects.append(self.steering.install(&outcome.steered, now));
         self.forget_sets_of_others(&targets);
         self.publish_image(outcome.image);
         self.plan_due = true;

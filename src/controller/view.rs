@@ -61,8 +61,11 @@ pub struct Counts {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NameCounts {
     pub steered: usize,
-    /// Names for which no candidate is usable.
+    /// Names for which no candidate is usable, for clients in whatever area.
     pub without_usable: usize,
+    /// Other names for which none is usable for the clients of some area.
+    #[serde(default)]
+    pub without_usable_in_area: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,7 +129,7 @@ pub struct ProviderView {
     pub home: String,
     pub status_page: Option<String>,
     pub candidates: StandingCounts,
-    /// Steered names that it serves a share of now.
+    /// Steered names that it serves a share of now, to clients in whatever area.
     pub serving_names: usize,
     /// The id of the override that drains it.
     pub drained_by: Option<u64>,
@@ -141,14 +144,46 @@ pub struct NameView {
     /// `cname`, `addresses`, `flattened`.
     pub shape: String,
     pub ttl: u32,
-    /// Why it answers as it does, one line.
+    /// Why it answers as it does, one line. This, what follows and the candidates' shares are of the plain rule: for clients
+    /// in none of `areas`.
     pub rule: String,
     pub since: Timestamp,
     /// Whether the owner's own records answer.
     pub static_answer: bool,
-    /// Whether any candidate can be used: is not down, drained or forbidden.
+    /// Whether any candidate can be used, by whatever clients: is not down, drained or forbidden.
     pub usable: bool,
     pub candidates: Vec<CandidateView>,
+    /// What clients in some areas are answered, by `prefer.<area>` and `only.<area>`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub areas: Vec<AreaView>,
+}
+
+/// What the clients of one area rule of a name are answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AreaView {
+    /// Whose clients: `continent-eu`; `eu27 and country-de` where one area gives `prefer` and the other `only`.
+    pub clients: Vec<String>,
+    /// What holds for them, as steering records write it: `prefer=bunny,any only=eu`.
+    pub terms: String,
+    pub ttl: u32,
+    /// Why it answers as it does, one line.
+    pub rule: String,
+    pub since: Timestamp,
+    pub static_answer: bool,
+    /// Whether any candidate can be used for these clients.
+    pub usable: bool,
+    /// In the order of the name's candidates.
+    pub shares: Vec<AreaShare>,
+}
+
+/// What a candidate serves of the clients of one area rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AreaShare {
+    pub id: String,
+    /// Of these clients, 0 to 1.
+    pub share: f64,
+    /// Why it serves or not, one line.
+    pub reason: String,
 }
 
 /// One candidate of a name.

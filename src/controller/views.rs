@@ -7,9 +7,10 @@ use super::overrides::absolute;
 use super::task::Task;
 use super::timestamp;
 use super::view::{
-    CandidateView, Counts, EventPage, EventView, FaultView, NameCounts, NameView, Overview, ProviderView,
-    StandingCounts, StoreState, ZoneState, ZoneView,
+    AreaShare, AreaView, CandidateView, Counts, EventPage, EventView, FaultView, NameCounts, NameView, Overview,
+    ProviderView, StandingCounts, StoreState, ZoneState, ZoneView,
 };
+use crate::steer::areas::{AreaRule, PLAIN};
 use crate::steer::decision::{CandidateReason, Source};
 use crate::steer::observation::CandidateKey;
 use crate::steer::overrides::{DrainSubject, Order};
@@ -29,7 +30,12 @@ impl Task {
         let zones = self.zone_counts();
         let names = NameCounts {
             steered: self.steering.names().count(),
-            without_usable: self.steering.names().filter(|name| !self.steering.usable(&name.name)).count(),
+            without_usable: self.steering.names().filter(|name| !self.is_usable(&name.name)).count(),
+            without_usable_in_area: self
+                .steering
+                .names()
+                .filter(|name| self.is_usable(&name.name) && self.steering.without_usable(&name.name).is_some())
+                .count(),
         };
         let mut candidates = StandingCounts::default();
         for name in self.steering.names() {
@@ -74,8 +80,12 @@ impl Task {
                 ZoneState::Serving => {}
             }
         }
-        let unusable = self.steering.names().filter(|name| !self.steering.usable(&name.name));
-        let mut unusable: Vec<_> = unusable.map(|name| format!("{} has no usable candidate", name.name)).collect();
+        let unusable = self.steering.names().filter_map(|name| {
+            let whose = self.steering.without_usable(&name.name)?;
+            let whose = if self.is_usable(&name.name) { format!(" for {whose}") } else { String::new() };
+            Some(format!("{} has no usable candidate{whose}", name.name))
+        });
+        let mut unusable: Vec<_> = unusable.collect();
         unusable.sort_unstable();
         alerts.append(&mut unusable);
         for order in self.steering.overrides() {
@@ -83,6 +93,9 @@ impl Task {
             let standing = self.steering.candidate(key).map(|candidate| candidate.standing);
             if let Some(standing @ (Standing::Down | Standing::Recovering)) = standing {
                 alerts.push(format!("override {} pins {key}, which is {standing}", order.id));
+            }
+            if let Some(whose) = self.steering.pin_forbidden_for(key) {
+                alerts.push(format!("override {} pins {key}, not for {whose}: `only` forbids it", order.id));
             }
         }
         if overview.frozen {
@@ -143,7 +156,7 @@ impl Task {
                 let mut serves = false;
                 for (index, candidate) in own {
                     candidates.count(self.standing(name, candidate));
-                    serves |= self.reason(name, index).is_some_and(|reason| reason.share > 0.0);
+                    serves |= self.serves(name, index);
                 }
                 serving_names += usize::from(serves);
             }
@@ -177,7 +190,7 @@ impl Task {
     }
 
     pub(super) fn name_view(&self, name: &Arc<SteeredName>) -> NameView {
-        let decision = self.steering.decision(&name.name);
+        let decision = self.steering.decision(&name.name, PLAIN);
         let candidates = name.candidates.iter().enumerate();
         NameView {
             name: name.name.to_string(),
@@ -192,9 +205,48 @@ impl Task {
             rule: decision.map_or_else(String::new, |decision| decision.rule.clone()),
             since: timestamp(decision.map_or(self.started, |decision| decision.since)),
             static_answer: decision.is_some_and(|decision| decision.source == Source::Static),
-            usable: self.steering.usable(&name.name),
+            usable: self.is_usable(&name.name),
             candidates: candidates.map(|(index, candidate)| self.candidate_view(name, index, candidate)).collect(),
+            areas: self.area_views(name),
         }
+    }
+
+    fn area_views(&self, name: &SteeredName) -> Vec<AreaView> {
+        let rules = self.steering.areas(&name.name).into_iter().flat_map(|rules| rules.others());
+        let view = |(number, rule): (usize, &AreaRule)| {
+            let decision = self.steering.decision(&name.name, number)?;
+            let shares = name.candidates.iter().zip(&decision.reasons).map(|(candidate, reason)| AreaShare {
+                id: candidate.id.to_string(),
+                share: reason.share,
+                reason: reason.reason.clone(),
+            });
+            Some(AreaView {
+                clients: rule.clients.clone(),
+                terms: rule.terms().to_string(),
+                ttl: decision.ttl,
+                rule: decision.rule.clone(),
+                since: timestamp(decision.since),
+                static_answer: decision.source == Source::Static,
+                usable: self.steering.usable(&name.name, number),
+                shares: shares.collect(),
+            })
+        };
+        rules.filter_map(view).collect()
+    }
+
+    /// Whether any candidate of the name can be used, for clients in whatever area.
+    fn is_usable(&self, name: &str) -> bool {
+        (0..self.area_count(name)).any(|area| self.steering.usable(name, area))
+    }
+
+    /// Whether a candidate serves clients in any area.
+    fn serves(&self, name: &SteeredName, index: usize) -> bool {
+        let decisions = (0..self.area_count(&name.name)).filter_map(|area| self.steering.decision(&name.name, area));
+        decisions.filter_map(|decision| decision.reasons.get(index)).any(|reason| reason.share > 0.0)
+    }
+
+    fn area_count(&self, name: &str) -> usize {
+        self.steering.areas(name).map_or(0, |rules| rules.count())
     }
 
     fn candidate_view(&self, name: &SteeredName, index: usize, candidate: &Candidate) -> CandidateView {
@@ -240,7 +292,7 @@ impl Task {
     }
 
     fn reason(&self, name: &SteeredName, index: usize) -> Option<&CandidateReason> {
-        self.steering.decision(&name.name).and_then(|decision| decision.reasons.get(index))
+        self.steering.decision(&name.name, PLAIN).and_then(|decision| decision.reasons.get(index))
     }
 
     pub(super) fn zones(&self) -> Vec<ZoneView> {

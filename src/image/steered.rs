@@ -7,6 +7,9 @@
 //! | flattened | the candidate's own, or what its target resolved to | as above | as above |
 //! | any, `static` | the owner's own, TTLs capped | the owner's own | the owner's own |
 //!
+//! Which decision that is depends on the client's place, for a name with `prefer.<area>` or `only.<area>` alone: others
+//! never ask where the client is.
+//!
 //! An HTTPS record of the owner's own that names another target, or addresses in hints, would lead clients past the decision: it is not answered
 //! where addresses are.
 //!
@@ -14,8 +17,10 @@
 
 use std::net::IpAddr;
 
+use super::areas::Found;
 use super::client;
 use super::node::{Compiled, Node};
+use super::published::SelectedAreas;
 use super::query::LowerName;
 use super::walk::{A, AAAA, ANY, CNAME, HTTPS, Next, Observer, Walk, text};
 use super::writer::Full;
@@ -37,14 +42,13 @@ struct Addresses<'a> {
 impl<'a, O: Observer> Walk<'a, O> {
     /// The answer at a steered name. `exact` where the name is the owner itself, not one that its wildcard stands for.
     pub(super) fn steered(&mut self, node: &'a Node, slot: usize, name: &LowerName, exact: bool) -> Result<Next, Full> {
-        let published = self.published;
         let Some(steered) = self.image.steered.get(slot) else { return self.own_data(node, name, u32::MAX) };
-        let Some(decision) = published.selection.0.get(slot) else {
+        let Some((decision, bits)) = self.decision(slot, steered) else {
             self.observer.step(|| format!("{} is steered, but nothing is decided yet", text(name.as_wire())));
             self.observer.steered(slot, None);
             return self.own_data(node, name, steered.policy.ttl);
         };
-        self.outcome.scope = self.outcome.scope.max(self.scope(steered, decision));
+        self.outcome.scope = self.outcome.scope.max(bits.max(self.hashed_bits(steered, decision)));
         let Source::Candidates(shares) = &decision.source else {
             self.observer.step(|| format!("{} answers its own records: {}", text(name.as_wire()), decision.rule));
             self.observer.steered(slot, None);
@@ -58,12 +62,36 @@ impl<'a, O: Observer> Walk<'a, O> {
         }
     }
 
+    /// The decision for this client, that of its place where the name answers places differently; and how many bits of the
+    /// client's address that hangs on.
+    fn decision(&mut self, slot: usize, steered: &SteeredName) -> Option<(&'a Decision, u8)> {
+        let published = self.published;
+        let selected = published.selection.0.get(slot)?;
+        let Some(areas) = &selected.areas else { return Some((&selected.plain, 0)) };
+        let found = published.areas.find(self.asker.client);
+        // An `only` may hang on it: what does not fit is not answered by the plain rule.
+        let (rule, decision) = areas.at(found.place)?;
+        self.tell_area(steered, areas, found, rule);
+        Some((decision, found.prefix))
+    }
+
     /// The client's point, or a draw. Address answers never draw: A and AAAA of one client come from the same candidate.
     fn number(&self, steered: &SteeredName) -> u64 {
         match (steered.policy.sticky, steered.shape) {
             (Sticky::No, Shape::Cname) => self.asker.number,
             _ => client::point(self.image.settings.client_key, self.asker.client),
         }
+    }
+
+    fn tell_area(&mut self, steered: &SteeredName, areas: &SelectedAreas, found: Found, rule: usize) {
+        let (published, client) = (self.published, self.asker.client.to_canonical());
+        self.observer.step(|| {
+            let names = published.areas.places().get(usize::from(found.place)).map_or(&[][..], |place| &place.areas);
+            let place = if names.is_empty() { "no area that is known".to_owned() } else { names.join(", ") };
+            let whose = areas.rules.whose(&[rule]).unwrap_or_else(|| "all clients".to_owned());
+            let terms = areas.rules.terms(rule, &steered.policy);
+            format!("{client} is in {place} (prefix length {}): for {whose} the rule is {terms}", found.prefix)
+        });
     }
 
     fn tell_pick(&mut self, slot: usize, steered: &SteeredName, decision: &Decision, picked: u16) {

@@ -91,16 +91,15 @@ impl Subnet {
 }
 
 impl<O: Observer> Walk<'_, O> {
-    /// How many bits of the client's address the answer of a steered name depends on.
-    pub(super) fn scope(&self, steered: &SteeredName, decision: &Decision) -> u8 {
-        let client = self.asker.client;
-        let area = if steered.policy.areas.is_empty() { 0 } else { self.published.areas.find(client).prefix };
+    /// How many bits of the client's address choose the candidate of a decision.
+    pub(super) fn hashed_bits(&self, steered: &SteeredName, decision: &Decision) -> u8 {
         let draws = steered.policy.sticky == Sticky::No && steered.shape == Shape::Cname;
-        let hash = match &decision.source {
-            Source::Candidates(shares) if !draws && shares.intervals().nth(1).is_some() => client::hashed(client),
+        match &decision.source {
+            Source::Candidates(shares) if !draws && shares.intervals().nth(1).is_some() => {
+                client::hashed(self.asker.client)
+            }
             _ => 0,
-        };
-        area.max(hash)
+        }
     }
 }
 

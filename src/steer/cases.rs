@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::areas::PLAIN;
 use super::effects::Effects;
 use super::fixture::{IDS, NAME, START, candidate, key, seen, steered};
 use super::judge::CandidateMemory;
 use super::observation::{Cause, Family, Observation};
 use super::overrides::{DrainSubject, Order, Override};
-use super::policy::{Candidate, SteeredName, Target};
+use super::policy::{AreaPolicy, Candidate, Preference, SteeredName, Target};
 use super::steering::Steering;
 use super::time::Time;
 use super::transition::{Change, Standing};
@@ -173,7 +174,7 @@ fn a_slow_pass_does_not_hide_one_that_began_later() {
     steering.observe(&began(6, seen(2, V4, Cause::Sibling, None, at(6))), at(6));
     steering.observe(&began(4, seen(2, V4, Cause::Paced, None, at(7))), at(7));
     steering.observe(&began(5, seen(1, V4, Cause::Paced, Some(500), at(8))), at(8));
-    let decision = steering.decision(NAME).unwrap();
+    let decision = steering.decision(NAME, PLAIN).unwrap();
     assert!((decision.reasons[2].share - 1.0).abs() < f64::EPSILON, "{decision:?}");
 }
 
@@ -192,4 +193,49 @@ fn many_that_are_due_at_once_cost_as_many_steps() {
     }
     let effects = steering.tick(at(400));
     assert_eq!((effects.remembered.len(), effects.decided.len()), (MANY, MANY));
+}
+
+#[test]
+fn names_with_equal_policies_and_verdicts_share_one_decision() {
+    let mut policy = rules(NAME, 2);
+    let us = Some(vec![Preference::Provider("gcore".into())]);
+    let areas = [("lab".to_owned(), AreaPolicy { prefer: us.clone(), only: None })];
+    Arc::make_mut(&mut policy).policy.areas = areas.into();
+    let named = |name: &str| Arc::new(SteeredName { name: name.into(), ..SteeredName::clone(&policy) });
+    let mut steering = Steering::new();
+    steering.settle([vec![], vec!["lab".into()]].into(), START);
+    steering.install(&[named("a.shop.example."), named("b.shop.example.")], START);
+    for area in [PLAIN, 1] {
+        let decision = |name| steering.decision(name, area).unwrap();
+        assert!(Arc::ptr_eq(decision("a.shop.example."), decision("b.shop.example.")));
+    }
+    let areas = |name| steering.areas(name).unwrap();
+    assert!(Arc::ptr_eq(areas("a.shop.example."), areas("b.shop.example.")));
+    assert_eq!(steering.without_usable("a.shop.example."), None);
+}
+
+#[test]
+fn new_places_touch_the_names_whose_rules_they_change() {
+    let mut policy = rules(NAME, 2);
+    let areas =
+        [("lab".to_owned(), AreaPolicy { prefer: Some(vec![Preference::Provider("gcore".into())]), only: None })];
+    Arc::make_mut(&mut policy).policy.areas = areas.into();
+    let mut steering = Steering::new();
+    steering.install(&[policy, rules("img.shop.example.", 2)], START);
+    let settle = |steering: &mut Steering, areas: &[&str], seconds| {
+        let lab = areas.iter().map(|&area| area.into()).collect();
+        steering.settle([vec![], lab].into(), at(seconds)).decided
+    };
+    assert_eq!(settle(&mut steering, &["lab"], 1), [NAME.into()] as [Arc<str>; 1]);
+    assert_eq!(
+        steering.decision(NAME, 1).unwrap().rule,
+        "first round: what was not probed yet counts as up, level 1 (gcore)"
+    );
+    assert_eq!(settle(&mut steering, &["lab"], 2), [] as [Arc<str>; 0], "as before");
+    assert_eq!(settle(&mut steering, &["lab", "country-de"], 3), [] as [Arc<str>; 0], "its rules are as before");
+    // The rules are as before too, but another place leads there.
+    let moved = steering.settle([vec![], vec![], vec!["lab".into()]].into(), at(4));
+    assert_eq!((moved.decided.len(), moved.transitions.len()), (1, 0));
+    assert_eq!(settle(&mut steering, &[], 5).len(), 1);
+    assert_eq!(steering.decision(NAME, 1), None);
 }

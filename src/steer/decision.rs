@@ -1,4 +1,5 @@
-//! Decisions: for one steered name, the candidates that answer, their shares, and the reason for each.
+//! Decisions: for one steered name and one of its area rules, the candidates that answer, their shares, and the reason
+//! for each.
 
 use serde::Serialize;
 
@@ -6,7 +7,7 @@ use super::observation::Family;
 use super::shares::Shares;
 use super::time::Time;
 
-/// What one steered name answers from now on. Names with equal policies and verdicts may share one.
+/// What one steered name answers to some clients from now on. Names with equal policies and verdicts may share one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Decision {
     pub source: Source,
@@ -38,4 +39,16 @@ pub struct CandidateReason {
     pub left_out: Option<Family>,
     /// One line: `up, level 1 (eu)`, `down since 08:47:12 (status 500), level 1 (eu)`, `drained by anna: ...`.
     pub reason: String,
+}
+
+/// Intervals of points, as they are kept: each one's end (exclusive) and the id of the candidate that holds it.
+pub type KeptShares = Vec<(u32, String)>;
+
+/// The last shares of a name that were not empty, as far as a restart needs them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LastShares {
+    /// Under the plain rule; empty where there were none.
+    pub plain: KeptShares,
+    /// Under each other area rule, by what it says (`prefer=eu only=eu`).
+    pub areas: Vec<(String, KeptShares)>,
 }

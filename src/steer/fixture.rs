@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::observation::{CandidateKey, Cause, Family, Fault, Observation, Outcome, Stage};
+use super::overrides::{Order, Override};
 use super::policy::{
     Candidate, Empty, JudgementRule, Policy, Preference, ProbeRule, Scheme, Shape, SteeredName, Sticky, Target,
 };
+use super::steering::Steering;
 use super::time::Time;
 
 pub(super) const NAME: &str = "www.shop.example.";
@@ -92,4 +95,24 @@ pub(super) fn seen(at: usize, family: Option<Family>, cause: Cause, status: Opti
         holds: Duration::from_secs(30),
         outcome: status.map_or(Outcome::Pass { latency: Duration::from_millis(20) }, |s| Outcome::Fail(fault(s))),
     }
+}
+
+/// So many milliseconds after the start.
+pub(super) fn at(millis: u64) -> Time {
+    START.after(Duration::from_millis(millis))
+}
+
+/// Three candidates on one level that have all passed.
+pub(super) fn serving(fall: u32) -> Steering {
+    let candidates = IDS[..3].iter().map(|id| candidate(id, "si", fall)).collect();
+    let mut steering = Steering::new();
+    steering.install(&[Arc::new(steered(NAME, candidates))], START);
+    for i in 0..3 {
+        steering.observe(&seen(i, Some(Family::V4), Cause::Paced, None, at(10)), at(10));
+    }
+    steering
+}
+
+pub(super) fn order(id: u64, order: Order, until: Option<Time>) -> Override {
+    Override { id, order, author: "anna".to_owned(), reason: "a drill".to_owned(), placed: START, until }
 }

@@ -6,10 +6,14 @@
 //! Override ----------------------------------------------------------------'
 //! ```
 //!
+//! Verdicts are one for all clients; decisions are one for each area rule of a name (`areas`).
+//!
 //! `steering` holds the whole mutable state and is what the controller drives. Nothing here reads a clock, draws a
 //! number, waits or writes: `now` comes in, `Effects` go out. Every number of the judgement stands in
 //! `docs/VERDICTS.md` with its reason.
 
+mod answering;
+pub mod areas;
 mod blame;
 #[cfg(test)]
 mod cases;
@@ -21,6 +25,7 @@ pub mod home;
 pub mod judge;
 mod name;
 pub mod observation;
+pub mod orders;
 pub mod overrides;
 pub mod policy;
 #[cfg(test)]
@@ -29,6 +34,7 @@ pub mod provider;
 mod reasons;
 mod recent;
 pub mod shares;
+mod sharing;
 pub mod steering;
 pub mod time;
 mod track;

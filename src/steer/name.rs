@@ -1,96 +1,86 @@
-//! One steered name: its candidates' judgement, and the decision that follows from it.
+//! One steered name: its candidates' judgement, which all its area rules share, and a decision for each of them.
 //!
-//! In this order, and the first that applies decides:
-//!
-//! 1. `only`: what it forbids never answers, whatever follows.
-//! 2. A pin: that candidate alone. 3. A freeze: what answers goes on, without what an operator drained.
-//! 4. Who answers (`who`), of those that are not drained.
-//! 5. Where to: if a candidate that serves would leave since it fell, its clients go only to candidates that passed in
-//!    a probe that began no earlier than its failing one. Those that serve already and have not been heard of since
-//!    keep their own clients, and get no more until they pass. If none has passed, all stays, and the rule says whose
-//!    fault it looks like.
-//! 6. `empty`, when nobody can answer.
+//! A candidate is judged once, whoever asks; who answers (`answering`) is found for each area rule by itself, with its
+//! own last answer, so that what happens to the clients of one area moves nobody elsewhere.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::blame::{Blame, blame};
-use super::decision::{Decision, Source};
+use super::answering::Answering;
+use super::areas::{AreaRule, AreaRules, PLAIN};
+use super::decision::{Decision, KeptShares, LastShares, Source};
 use super::judge::{CandidateMemory, Judge};
 use super::observation::{CandidateKey, Family};
-use super::policy::{Candidate, Empty, SteeredName};
+use super::orders::Orders;
+use super::policy::{Candidate, SteeredName};
 use super::reasons::words_of;
-use super::shares::{POINTS, Shares, apportion};
+use super::shares::Shares;
+use super::sharing::Sharing;
 use super::time::Time;
-use super::transition::Standing;
-use super::who::{Choice, Contender, Rank, choose};
 
-/// Longest TTL while a serving candidate is in doubt, in seconds.
-const TTL_IN_DOUBT: u32 = 5;
 /// The first round is over after twice the longest time limit of a probe, and this.
 const FIRST_ROUND_GRACE: Duration = Duration::from_secs(1);
-
-/// The orders in force for one name, each as the reason tells it (`drained by anna: ...`).
-#[derive(Clone, Debug, Default)]
-pub(super) struct Orders {
-    /// By candidate; empty where none is drained.
-    pub(super) drained: Vec<Option<String>>,
-    pub(super) pin: Option<(usize, String)>,
-    pub(super) frozen: Option<String>,
-}
 
 /// The whole state of one steered name.
 #[derive(Clone, Debug)]
 pub(super) struct NameState {
     pub(super) rules: Arc<SteeredName>,
+    pub(super) areas: Arc<AreaRules>,
     pub(super) judges: Vec<Judge>,
     pub(super) orders: Orders,
-    pub(super) decision: Option<Arc<Decision>>,
-    /// What is answered, in words, as it was told last.
-    answered: Option<String>,
-    /// The last shares that were not empty, by the present order of candidates.
-    last: Option<Shares>,
-    /// The families that the decision leaves out, by candidate.
+    /// By number of the area rule; never empty.
+    pub(super) answers: Vec<Answered>,
+    /// The families that the decisions leave out, by candidate.
     pub(super) left_out: Vec<Option<Family>>,
     /// While the first round lasts: candidates not probed yet count as up.
     pub(super) first_round_until: Option<Time>,
+    /// What `next_tick` holds of this name.
+    pub(super) due: Option<Time>,
+}
+
+/// What the clients of one area rule are answered.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Answered {
+    pub(super) decision: Option<Arc<Decision>>,
+    /// What is answered, in words, as it was told last.
+    words: Option<String>,
+    /// The last shares that were not empty, by the present order of candidates.
+    pub(super) last: Option<Shares>,
     pub(super) usable: bool,
     /// The answer stays for want of a candidate that passes.
     pub(super) waiting: bool,
     /// Who is to gain clients must have passed in a probe that began no earlier: since the fault that made the clients
     /// leave, or at all after a restart. None once the best have, and serve.
-    gate: Option<Time>,
-    /// What `next_tick` holds of this name.
-    pub(super) due: Option<Time>,
+    pub(super) gate: Option<Time>,
 }
 
-/// How a decision changed.
-#[derive(Debug)]
+/// How the decisions of a name changed.
+#[derive(Debug, Default)]
 pub(super) struct Redecided {
     /// What answered, and answers now, where that is not the same.
-    pub(super) moved: Option<(String, String)>,
-    pub(super) why: String,
+    pub(super) moved: Vec<Moved>,
     /// Candidates whose memory changed.
     pub(super) remembered: Vec<usize>,
     /// Anything at all is new.
     pub(super) changed: bool,
 }
 
-/// What the rules come to, before it is put into words.
-struct Answer {
-    /// None: the owner's own records.
-    shares: Option<Shares>,
-    rule: String,
-    usable: bool,
-    waiting: bool,
+/// A changed answer, the same for all these area rules.
+#[derive(Debug)]
+pub(super) struct Moved {
+    pub(super) numbers: Vec<usize>,
+    pub(super) from: String,
+    pub(super) to: String,
+    pub(super) why: String,
 }
 
 impl NameState {
     /// A name that was not steered before this start, or not before this moment.
     pub(super) fn new(
         rules: &Arc<SteeredName>,
+        areas: Arc<AreaRules>,
         mut memory: impl FnMut(&CandidateKey) -> Option<CandidateMemory>,
-        last: Option<&[(u32, String)]>,
+        last: Option<&LastShares>,
         now: Time,
     ) -> Self {
         let judge = |candidate: &Candidate| match memory(&key(rules, candidate)) {
@@ -98,30 +88,27 @@ impl NameState {
             None => Judge::new(candidate, now),
         };
         let judges: Vec<Judge> = rules.candidates.iter().map(judge).collect();
-        let last = last.and_then(|intervals| shares_of(rules, intervals));
+        let answers: Vec<Answered> =
+            (0..areas.count()).map(|number| Answered::kept(rules, &areas, number, last)).collect();
         let longest = rules.candidates.iter().map(|c| c.probe.timeout).max().unwrap_or_default();
         let end = now.after(longest.saturating_mul(2).saturating_add(FIRST_ROUND_GRACE));
         Self {
             rules: Arc::clone(rules),
+            areas,
             left_out: judges.iter().map(|judge| judge.summary.left_out).collect(),
             judges,
             orders: Orders::default(),
-            decision: None,
-            // After a restart: what was answered before it.
-            answered: last.as_ref().map(|shares| words_of(rules, shares)),
-            first_round_until: last.is_none().then_some(end),
-            gate: last.is_some().then_some(Time(0)),
-            last,
-            usable: false,
-            waiting: false,
+            first_round_until: answers.iter().all(|answered| answered.last.is_none()).then_some(end),
+            answers,
             due: None,
         }
     }
 
     /// The same name under new rules. A candidate keeps its state while its id, target and probe rule stay.
     pub(super) fn adopt(
-        self,
+        mut self,
         rules: &Arc<SteeredName>,
+        areas: Arc<AreaRules>,
         mut memory: impl FnMut(&CandidateKey) -> Option<CandidateMemory>,
         now: Time,
     ) -> Self {
@@ -143,23 +130,36 @@ impl NameState {
             });
         }
         let left_out = rules.candidates.iter().map(|c| place(&c.id).and_then(|at| self.left_out[at])).collect();
-        let renumber = |at: u16| {
-            let id = &old.candidates.get(usize::from(at))?.id;
-            index(rules.candidates.iter().position(|candidate| candidate.id == *id)?)
+        // The places are as before, and so are the clients of each.
+        let (old_areas, new_areas) = (Arc::clone(&self.areas), Arc::clone(&areas));
+        self.under(areas, |number| new_areas.place_of(number).map_or(PLAIN, |place| old_areas.at(place)));
+        if !old.candidates.iter().map(|c| &c.id).eq(rules.candidates.iter().map(|c| &c.id)) {
+            let renumber = |at: u16| {
+                let id = &old.candidates.get(usize::from(at))?.id;
+                index(rules.candidates.iter().position(|candidate| candidate.id == *id)?)
+            };
+            self.answers.iter_mut().for_each(|answered| answered.renumber(renumber));
+        }
+        Self { rules: Arc::clone(rules), judges, left_out, ..self }
+    }
+
+    /// The same policy in other places. The clients of a rule keep what they were answered; those of one that is new
+    /// are taken to have been answered what the plain one answered.
+    pub(super) fn settle(&mut self, areas: Arc<AreaRules>) {
+        self.under(areas, |_| PLAIN);
+    }
+
+    /// Takes other area rules, and what is answered under each from the old one that says the same, else from the one
+    /// that `otherwise` names.
+    fn under(&mut self, areas: Arc<AreaRules>, otherwise: impl Fn(usize) -> usize) {
+        let before = |number: usize| {
+            let says_the_same = |rule: &AreaRule| self.areas.others().find(|(_, old)| old.terms() == rule.terms());
+            let known =
+                areas.rule(number).map(|rule| says_the_same(rule).map_or_else(|| otherwise(number), |old| old.0));
+            self.answers.get(known.unwrap_or(PLAIN)).cloned()
         };
-        let last = self.last.as_ref().map(|shares| shares.renumbered(renumber));
-        let same_order = old.candidates.iter().map(|c| &c.id).eq(rules.candidates.iter().map(|c| &c.id));
-        let decision = match self.decision {
-            Some(decision) if !same_order => {
-                let source = match &decision.source {
-                    Source::Candidates(shares) => Source::Candidates(shares.renumbered(renumber)),
-                    Source::Static => Source::Static,
-                };
-                Some(Arc::new(Decision { source, reasons: Vec::new(), ..Decision::clone(&decision) }))
-            }
-            decision => decision,
-        };
-        Self { rules: Arc::clone(rules), judges, left_out, last, decision, ..self }
+        self.answers = (0..areas.count()).map(|number| before(number).unwrap_or_default()).collect();
+        self.areas = areas;
     }
 
     /// The candidates that `rules` do without.
@@ -176,16 +176,27 @@ impl NameState {
         key(&self.rules, &self.rules.candidates[at])
     }
 
-    /// Whether the decision gives this candidate clients.
+    /// Whether any decision gives this candidate clients.
     pub(super) fn serves(&self, at: usize) -> bool {
-        let Some(decision) = &self.decision else { return false };
-        decision.reasons.get(at).is_some_and(|reason| reason.share > 0.0)
+        let decisions = self.answers.iter().filter_map(|answered| answered.decision.as_ref());
+        decisions.filter_map(|decision| decision.reasons.get(at)).any(|reason| reason.share > 0.0)
     }
 
-    /// The last shares that were not empty, by candidate id.
-    pub(super) fn last(&self) -> Option<Vec<(u32, String)>> {
+    /// Whether some answer stays for want of a candidate that passes.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.answers.iter().any(|answered| answered.waiting)
+    }
+
+    /// The last shares that were not empty. None where there never were any.
+    pub(super) fn last(&self) -> Option<LastShares> {
         let id = |at: u16| self.rules.candidates.get(usize::from(at)).map(|c| c.id.to_string());
-        self.last.as_ref()?.intervals().map(|(end, at)| Some((end, id(at)?))).collect()
+        let kept = |number: usize| {
+            let last = self.answers.get(number)?.last.as_ref()?;
+            last.intervals().map(|(end, at)| Some((end, id(at)?))).collect::<Option<KeptShares>>()
+        };
+        let areas = self.areas.others().filter_map(|(number, rule)| Some((rule.terms().to_string(), kept(number)?)));
+        let last = LastShares { plain: kept(PLAIN).unwrap_or_default(), areas: areas.collect() };
+        (last != LastShares::default()).then_some(last)
     }
 
     /// Whether the first round has just ended: all have been probed, or had their time.
@@ -202,239 +213,101 @@ impl NameState {
         self.judges.iter().filter_map(|judge| judge.due(now)).chain(self.first_round_until).min()
     }
 
-    /// Decides anew from all that is known.
-    pub(super) fn decide(&mut self, now: Time) -> Redecided {
-        let mut remembered = Vec::new();
-        let answer = self.answer(&mut remembered);
-        self.usable = answer.usable;
-        self.waiting = answer.waiting;
-        let keeps_families = self.orders.frozen.is_some() && self.decision.is_some();
+    /// Decides anew, for each area rule, from all that is known.
+    pub(super) fn decide(&mut self, now: Time, sharing: &mut Sharing) -> Redecided {
+        let mut redecided = Redecided::default();
+        let found: Vec<_> = (0..self.answers.len()).map(|number| self.answering(number).answer()).collect();
+        // What all candidates noticed alike leaves no clean window behind.
+        for &at in found.iter().flat_map(|answer| &answer.absolved) {
+            if self.judges.get_mut(at).is_some_and(|judge| judge.absolve(Time(u64::MAX))) {
+                redecided.remembered.push(at);
+            }
+        }
+        let keeps_families = self.orders.frozen.is_some() && self.answers.iter().all(|known| known.decision.is_some());
         if !keeps_families {
             self.left_out = self.judges.iter().map(|judge| judge.summary.left_out).collect();
         }
-        let before = self.decision.take();
-        let source = answer.shares.map_or(Source::Static, Source::Candidates);
-        let to = self.words(&source);
-        let from = self.answered.replace(to.clone()).unwrap_or_else(|| "nothing".to_owned());
-        if let Source::Candidates(shares) = &source {
-            self.last = Some(shares.clone());
-        }
-        let mut decision = Decision {
-            ttl: self.ttl(&source, before.as_deref()),
-            reasons: self.reasons(&source),
-            source,
-            rule: answer.rule.clone(),
-            since: now,
-        };
-        if let Some(before) = before.as_deref().filter(|before| before.source == decision.source) {
-            decision.since = before.since;
-        }
-        let changed = before.as_deref() != Some(&decision);
-        self.decision = Some(match before {
-            Some(before) if !changed => before,
-            _ => Arc::new(decision),
-        });
-        Redecided { moved: (from != to).then_some((from, to)), why: answer.rule, remembered, changed }
-    }
-
-    fn answer(&mut self, remembered: &mut Vec<usize>) -> Answer {
-        let allowed: Vec<bool> = self.rules.candidates.iter().map(|c| self.allows(c)).collect();
-        let open: Vec<bool> = (0..allowed.len()).map(|i| allowed[i] && self.drained(i).is_none()).collect();
-        let contenders: Vec<Contender> = (0..open.len()).map(|i| self.contender(i, open[i])).collect();
-        let choice = choose(&contenders);
-        let usable = choice.is_some();
-        let plain = |shares, rule| Answer { shares: Some(shares), rule, usable, waiting: false };
-        if let Some((at, words)) = &self.orders.pin
-            && allowed[*at]
-            && let Some(at) = index(*at)
-        {
-            return plain(Shares::whole(at), words.clone());
-        }
-        if let Some(words) = &self.orders.frozen {
-            if matches!(self.decision.as_deref(), Some(Decision { source: Source::Static, .. })) {
-                return Answer { shares: None, rule: words.clone(), usable, waiting: false };
-            }
-            if let Some(shares) = self.kept(&open) {
-                return plain(shares, words.clone());
+        for (number, answer) in found.into_iter().enumerate() {
+            let why = answer.rule.clone();
+            let decision = self.answering(number).decision(&answer, now);
+            let to = self.words(&decision.source);
+            let Some(answered) = self.answers.get_mut(number) else { continue };
+            (answered.usable, answered.waiting, answered.gate) = (answer.usable, answer.waiting, answer.gate);
+            redecided.changed |= answered.take(decision, sharing);
+            let from = answered.words.replace(to.clone()).unwrap_or_else(|| "nothing".to_owned());
+            if from != to {
+                redecided.note(number, from, to, why);
             }
         }
-        match choice {
-            Some(choice) => self.move_to(&choice, &contenders, &open, remembered),
-            None => self.empty(&allowed, &open, remembered),
+        redecided
+    }
+
+    /// One area rule with what its clients are answered.
+    fn answering(&self, number: usize) -> Answering<'_> {
+        Answering { name: self, answered: &self.answers[number], terms: self.areas.terms(number, &self.rules.policy) }
+    }
+
+    /// `bunny 70%, gcore 30%`, or `static`.
+    fn words(&self, source: &Source) -> String {
+        match source {
+            Source::Candidates(shares) => words_of(&self.rules, shares),
+            Source::Static => "static".to_owned(),
         }
-    }
-
-    /// Someone can answer: may the clients go there?
-    fn move_to(&mut self, choice: &Choice, contenders: &[Contender], open: &[bool], noted: &mut Vec<usize>) -> Answer {
-        let serving = self.serving();
-        let fell =
-            |i: usize| serving[i] > 0 && choice.points[i] == 0 && open[i] && contenders[i].rank != Some(Rank::Up);
-        let fallen: Vec<usize> = (0..open.len()).filter(|&i| fell(i)).collect();
-        let gate = fallen.iter().map(|&i| self.judges[i].run_began().unwrap_or_default()).chain(self.gate).max();
-        let passed = |i: usize| gate.is_none_or(|gate| self.judges[i].has_passed_since(gate));
-        if (0..open.len()).all(|i| choice.points[i] <= serving[i] || passed(i)) {
-            self.gate = None;
-            return self.take(&choice.points, self.rule(choice), false);
-        }
-        self.gate = gate;
-        let tried: Vec<Contender> = contenders
-            .iter()
-            .enumerate()
-            .map(|(i, &contender)| Contender { rank: contender.rank.filter(|_| passed(i)), ..contender })
-            .collect();
-        let stays: Vec<u32> =
-            (0..open.len()).map(|i| if passed(i) { 0 } else { choice.points[i].min(serving[i]) }).collect();
-        let free = POINTS - stays.iter().sum::<u32>();
-        if let Some(tried) = choose(&tried)
-            && let Some(more) = apportion(&widened(&tried.points), free)
-        {
-            let points: Vec<u32> = stays.iter().zip(more).map(|(stay, more)| stay + more).collect();
-            return self.take(
-                &points,
-                format!("{}; only those that passed since the fault began", self.rule(&tried)),
-                true,
-            );
-        }
-        match self.kept(open) {
-            Some(shares) => {
-                let rule = match fallen.is_empty() {
-                    true => "the last answer stays until another candidate has passed".to_owned(),
-                    false => {
-                        let blame = self.blame(&fallen, noted).words(&self.rules.candidates);
-                        format!("the last answer stays: no other has passed since the fault began; {blame}")
-                    }
-                };
-                Answer { shares: Some(shares), rule, usable: true, waiting: true }
-            }
-            None => self.take(&choice.points, self.rule(choice), true),
-        }
-    }
-
-    /// Nobody can answer.
-    fn empty(&mut self, allowed: &[bool], open: &[bool], noted: &mut Vec<usize>) -> Answer {
-        // While the owner's own records answer, it is still about those who answered before.
-        let held = self.held();
-        let fallen: Vec<usize> = (0..open.len()).filter(|&i| held[i] > 0 && open[i]).collect();
-        let all_drained = !open.contains(&true);
-        let blame = match () {
-            () if !allowed.contains(&true) => "`only` forbids all candidates".to_owned(),
-            () if all_drained => "all candidates are drained".to_owned(),
-            () => self.blame(&fallen, noted).words(&self.rules.candidates),
-        };
-        let last = || self.kept(open).or_else(|| self.kept(allowed));
-        let shares = match self.rules.policy.empty {
-            Empty::Static => None,
-            Empty::Last => last().or_else(|| self.as_if_up(open)).or_else(|| self.as_if_up(allowed)),
-            Empty::Open => self.as_if_up(open).or_else(|| self.as_if_up(allowed)),
-        };
-        let what = match (self.rules.policy.empty, &shares) {
-            (_, None) => "the owner's own records answer",
-            (Empty::Last, _) if last().is_some() => "the last answer stays",
-            _ => "all answer as if they were up",
-        };
-        Answer { shares, rule: format!("no candidate is usable, {what}; {blame}"), usable: false, waiting: true }
-    }
-
-    fn take(&self, points: &[u32], rule: String, waiting: bool) -> Answer {
-        Answer { shares: Shares::build(&widened(points), self.last.as_ref()), rule, usable: true, waiting }
-    }
-
-    /// What was answered last, as far as `may` lets it; the clients of the others go to those who stay.
-    fn kept(&self, may: &[bool]) -> Option<Shares> {
-        let last = self.last.as_ref()?;
-        let points = |i: usize| index(i).map_or(0, |at| u64::from(last.points(at)));
-        let weights: Vec<u64> = may.iter().enumerate().map(|(i, &may)| if may { points(i) } else { 0 }).collect();
-        Shares::build(&weights, Some(last))
-    }
-
-    fn as_if_up(&self, may: &[bool]) -> Option<Shares> {
-        let up = |i: usize| Contender { rank: may[i].then_some(Rank::Up), ..self.contender(i, true) };
-        let contenders: Vec<Contender> = (0..may.len()).map(up).collect();
-        Shares::build(&widened(&choose(&contenders)?.points), self.last.as_ref())
-    }
-
-    /// Whose fault it looks like. What all noticed alike leaves no clean window behind.
-    fn blame(&mut self, fallen: &[usize], noted: &mut Vec<usize>) -> Blame {
-        let apart = self.rules.candidates.iter().map(|c| c.probe.every + c.probe.timeout).max().unwrap_or_default();
-        let Some(&first) = fallen.iter().max_by_key(|&&i| self.judges[i].run_began()) else { return Blame::NoEvidence };
-        let blame = blame(first, &self.judges, apart);
-        if let Blame::Origin { settled: true, party, .. } = &blame {
-            noted.extend(party.iter().copied().filter(|&i| self.judges[i].absolve(Time(u64::MAX))));
-        }
-        blame
-    }
-
-    /// The points that each candidate holds in the decision in force, or in the one before the restart.
-    fn serving(&self) -> Vec<u32> {
-        match self.decision.as_deref() {
-            Some(Decision { source: Source::Static, .. }) => vec![0; self.judges.len()],
-            _ => self.held(),
-        }
-    }
-
-    /// The points that each candidate held when candidates answered last.
-    fn held(&self) -> Vec<u32> {
-        let points = |i: usize| Some(self.last.as_ref()?.points(index(i)?));
-        (0..self.judges.len()).map(|i| points(i).unwrap_or(0)).collect()
-    }
-
-    pub(super) fn allows(&self, candidate: &Candidate) -> bool {
-        allows(&self.rules, candidate)
-    }
-
-    pub(super) fn drained(&self, at: usize) -> Option<&String> {
-        self.orders.drained.get(at)?.as_ref()
-    }
-
-    fn contender(&self, at: usize, open: bool) -> Contender {
-        let candidate = &self.rules.candidates[at];
-        let judge = &self.judges[at];
-        let rank = match self.counts_as_up(at) {
-            true => Some(Rank::Up),
-            false => Rank::of(judge.summary.standing, judge.summary.alone, judge.summary.failing),
-        };
-        Contender {
-            rank: rank.filter(|_| open),
-            standby: candidate.standby,
-            level: self.level(candidate),
-            weight: candidate.weight,
-            cap: candidate.max,
-        }
-    }
-
-    /// Not probed yet in the first round.
-    fn counts_as_up(&self, at: usize) -> bool {
-        let judge = &self.judges[at];
-        self.first_round_until.is_some() && !judge.observed && judge.summary.standing == Standing::Unknown
-    }
-
-    pub(super) fn level(&self, candidate: &Candidate) -> usize {
-        let prefer = &self.rules.policy.prefer;
-        prefer.iter().position(|preference| preference.matches(candidate)).unwrap_or(prefer.len())
-    }
-
-    fn ttl(&self, source: &Source, before: Option<&Decision>) -> u32 {
-        let ttl = self.rules.policy.ttl;
-        if let (Some(_), Some(before)) = (&self.orders.frozen, before) {
-            return ttl.min(before.ttl);
-        }
-        let doubt = match source {
-            Source::Static => true,
-            Source::Candidates(shares) => shares.intervals().any(|(_, at)| self.in_doubt(usize::from(at))),
-        };
-        if doubt { ttl.min(TTL_IN_DOUBT) } else { ttl }
-    }
-
-    fn in_doubt(&self, at: usize) -> bool {
-        let Some(judge) = self.judges.get(at) else { return true };
-        let summary = &judge.summary;
-        summary.failing || Rank::of(summary.standing, summary.alone, summary.failing) != Some(Rank::Up)
     }
 }
 
-/// Whether `only` lets this candidate answer.
-pub(super) fn allows(rules: &SteeredName, candidate: &Candidate) -> bool {
-    rules.policy.only.as_ref().is_none_or(|only| only.iter().any(|entry| entry.matches(candidate)))
+impl Answered {
+    /// As a restart kept it; what is kept of no rule that says the same is taken to be what the plain one answered.
+    fn kept(rules: &SteeredName, areas: &AreaRules, number: usize, last: Option<&LastShares>) -> Self {
+        let of_rule = |last: &LastShares| {
+            let says = areas.rule(number)?.terms().to_string();
+            let kept = last.areas.iter().find(|(known, _)| *known == says)?;
+            shares_of(rules, &kept.1)
+        };
+        let last = last.and_then(|last| of_rule(last).or_else(|| shares_of(rules, &last.plain)));
+        Self {
+            // After a restart: what was answered before it.
+            words: last.as_ref().map(|shares| words_of(rules, shares)),
+            gate: last.is_some().then_some(Time(0)),
+            last,
+            ..Self::default()
+        }
+    }
+
+    /// The candidates have other numbers now.
+    fn renumber(&mut self, number: impl Fn(u16) -> Option<u16>) {
+        self.last = self.last.as_ref().map(|shares| shares.renumbered(&number));
+        if let Some(decision) = &self.decision {
+            let source = match &decision.source {
+                Source::Candidates(shares) => Source::Candidates(shares.renumbered(&number)),
+                Source::Static => Source::Static,
+            };
+            self.decision = Some(Arc::new(Decision { source, reasons: Vec::new(), ..Decision::clone(decision) }));
+        }
+    }
+
+    /// Whether anything of the decision is new.
+    fn take(&mut self, decision: Decision, sharing: &mut Sharing) -> bool {
+        if let Source::Candidates(shares) = &decision.source {
+            self.last = Some(shares.clone());
+        }
+        let changed = self.decision.as_deref() != Some(&decision);
+        if changed {
+            self.decision = Some(sharing.shared(decision));
+        }
+        changed
+    }
+}
+
+impl Redecided {
+    /// Rules whose answers change alike are told together.
+    fn note(&mut self, number: usize, from: String, to: String, why: String) {
+        let alike = |moved: &&mut Moved| moved.from == from && moved.to == to && moved.why == why;
+        match self.moved.iter_mut().find(alike) {
+            Some(moved) => moved.numbers.push(number),
+            None => self.moved.push(Moved { numbers: vec![number], from, to, why }),
+        }
+    }
 }
 
 fn key(rules: &SteeredName, candidate: &Candidate) -> CandidateKey {
@@ -444,10 +317,6 @@ fn key(rules: &SteeredName, candidate: &Candidate) -> CandidateKey {
 /// A candidate's index in `Shares`; a name that had more candidates than fit would do without the last ones.
 pub(super) fn index(at: usize) -> Option<u16> {
     u16::try_from(at).ok().filter(|&at| at < u16::MAX)
-}
-
-fn widened(points: &[u32]) -> Vec<u64> {
-    points.iter().map(|&points| u64::from(points)).collect()
 }
 
 /// Kept intervals under the present candidates; none where no holder is left.

@@ -71,13 +71,13 @@ impl fmt::Display for Preference {
 }
 
 /// The policy of one steered name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Policy {
     /// Levels, best first.
     pub prefer: Vec<Preference>,
     /// A hard limit: a candidate that no entry matches never answers.
     pub only: Option<Vec<Preference>>,
-    /// `prefer.<area>` and `only.<area>` by area; not in effect yet.
+    /// `prefer.<area>` and `only.<area>` by area, at most [`super::areas::MAX_AREAS`]. What they come to: `areas.rs`.
     pub areas: BTreeMap<String, AreaPolicy>,
     /// TTL of steered answers in seconds.
     pub ttl: u32,
@@ -89,7 +89,7 @@ pub struct Policy {
 }
 
 /// What a policy says for the clients of one area.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 pub struct AreaPolicy {
     pub prefer: Option<Vec<Preference>>,
     pub only: Option<Vec<Preference>>,

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::areas::{AreaRules, PLAIN, Places};
 use super::decision::{Decision, Source};
 use super::effects::Effects;
 use super::fixture::{self, IDS, NAME, START, key, seen, steered};
 use super::home::Home;
 use super::observation::{Cause, Family};
 use super::overrides::{DrainSubject, Order, Override};
-use super::policy::{Candidate, Empty, Policy, Preference, SteeredName};
+use super::policy::{AreaPolicy, Candidate, Empty, Policy, Preference, SteeredName};
 use super::shares::{POINTS, Shares};
 use super::steering::Steering;
 use super::time::Time;
@@ -21,11 +22,26 @@ use super::transition::{Change, Standing};
 /// One thing that happens.
 #[derive(Clone, Debug)]
 enum Step {
-    Probe { candidate: usize, family: Option<Family>, cause: Cause, status: Option<u16> },
+    Probe {
+        candidate: usize,
+        family: Option<Family>,
+        cause: Cause,
+        status: Option<u16>,
+    },
     Wait(u64),
     Place(Order),
     Release(u64),
-    Install { weights: Vec<u32> },
+    Install {
+        weights: Vec<u32>,
+    },
+    /// Clients are in these places from now on.
+    Settle(usize),
+}
+
+/// The areas of each place; the database comes and goes.
+fn places(at: usize) -> Arc<Places> {
+    let all: [&[&str]; 3] = [&["", "x", "y", "x y"], &["", "y"], &[""]];
+    all[at].iter().map(|areas| areas.split_whitespace().map(Arc::from).collect()).collect()
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -42,6 +58,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => order().prop_map(Step::Place),
         1 => (1..8_u64).prop_map(Step::Release),
         1 => prop::collection::vec(0..4_u32, 4).prop_map(|weights| Step::Install { weights }),
+        1 => (0..3_usize).prop_map(Step::Settle),
     ]
 }
 
@@ -52,6 +69,25 @@ fn order() -> impl Strategy<Value = Order> {
         Just(Order::Drain(DrainSubject::Glob("*/*a*".to_owned()))),
         Just(Order::Freeze),
     ]
+}
+
+/// A `prefer` and an `only` of one area, or none; now and then of homes that the plain ones have too.
+fn area() -> impl Strategy<Value = AreaPolicy> {
+    let home = |home: &str| Preference::Home(home.parse().unwrap());
+    let prefer = prop_oneof![
+        Just(vec![home("us")]),
+        Just(vec![home("eu"), Preference::Any]),
+        Just(vec![Preference::Provider("gcore".into())])
+    ];
+    let only = prop_oneof![Just(vec![home("eu")]), Just(vec![home("us")]), Just(vec![Preference::Any])];
+    (prop::option::of(prefer), prop::option::of(only)).prop_map(|(prefer, only)| AreaPolicy { prefer, only })
+}
+
+fn name_with_areas() -> impl Strategy<Value = SteeredName> {
+    (name(), area(), area()).prop_map(|(mut name, x, y)| {
+        name.policy.areas = [("x".to_owned(), x), ("y".to_owned(), y)].into();
+        name
+    })
 }
 
 fn name() -> impl Strategy<Value = SteeredName> {
@@ -84,6 +120,7 @@ struct Run {
 /// A history being played, with what a bystander would note of it.
 struct World {
     rules: SteeredName,
+    places: Arc<Places>,
     steering: Steering,
     now: Time,
     next_id: u64,
@@ -98,10 +135,11 @@ struct World {
 
 impl World {
     fn new(rules: SteeredName) -> Self {
-        let mut steering = Steering::new();
+        let (mut steering, places) = (Steering::new(), places(0));
+        steering.settle(Arc::clone(&places), START);
         let effects = vec![steering.install(&[Arc::new(rules.clone())], START)];
         let (passed, runs, blurred) = Default::default();
-        Self { rules, steering, now: START, next_id: 1, passed, runs, blurred, effects }
+        Self { rules, places, steering, now: START, next_id: 1, passed, runs, blurred, effects }
     }
 
     fn play(&mut self, step: &Step) {
@@ -128,6 +166,10 @@ impl World {
                     candidate.weight = *weight;
                 }
                 self.effects.push(self.steering.install(&[Arc::new(self.rules.clone())], self.now));
+            }
+            Step::Settle(at) => {
+                self.places = places(*at);
+                self.effects.push(self.steering.settle(Arc::clone(&self.places), self.now));
             }
         }
     }
@@ -160,12 +202,16 @@ impl World {
         }
     }
 
-    fn decision(&self) -> &Decision {
-        self.steering.decision(NAME).expect("a decision at every moment")
+    fn areas(&self) -> &AreaRules {
+        self.steering.areas(NAME).expect("a name")
     }
 
-    fn shares(&self) -> Option<&Shares> {
-        match &self.decision().source {
+    fn decision(&self, area: usize) -> &Decision {
+        self.steering.decision(NAME, area).expect("a decision at every moment")
+    }
+
+    fn shares(&self, area: usize) -> Option<&Shares> {
+        match &self.decision(area).source {
             Source::Candidates(shares) => Some(shares),
             Source::Static => None,
         }
@@ -175,9 +221,8 @@ impl World {
         self.steering.candidate(&key(at)).expect("a candidate").standing
     }
 
-    fn allows(&self, at: usize) -> bool {
-        let only = self.rules.policy.only.as_ref();
-        only.is_none_or(|only| only.iter().any(|entry| entry.matches(&self.rules.candidates[at])))
+    fn allows(&self, area: usize, at: usize) -> bool {
+        self.areas().terms(area, &self.rules.policy).allow(&self.rules.candidates[at])
     }
 
     fn orders(&self, is: impl Fn(&Order) -> bool) -> bool {
@@ -190,50 +235,73 @@ impl World {
     }
 
     fn check(&self) -> Result<(), TestCaseError> {
-        let decision = self.decision();
+        self.check_only()?;
+        (0..self.areas().count()).try_for_each(|area| self.check_area(area))
+    }
+
+    /// What the clients of each place get is never what the most specific `only` of its areas forbids.
+    fn check_only(&self) -> Result<(), TestCaseError> {
+        let policy = &self.rules.policy;
+        for (place, areas) in (0_u16..).zip(&*self.places) {
+            let own = areas.iter().find_map(|area| policy.areas.get(&**area)?.only.as_ref());
+            let Some(only) = own.or(policy.only.as_ref()) else { continue };
+            let Some(shares) = self.shares(self.areas().at(place)) else { continue };
+            for (at, candidate) in (0_u16..).zip(&self.rules.candidates) {
+                let allowed = only.iter().any(|entry| entry.matches(candidate));
+                prop_assert!(allowed || shares.points(at) == 0, "{areas:?}: {only:?} is broken by {}", candidate.id);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_area(&self, area: usize) -> Result<(), TestCaseError> {
+        let decision = self.decision(area);
         prop_assert_eq!(decision.reasons.len(), 4);
-        let Some(shares) = self.shares() else {
-            let forbidden = (0..4).all(|at| !self.allows(at));
+        let Some(shares) = self.shares(area) else {
+            let forbidden = (0..4).all(|at| !self.allows(area, at));
             prop_assert!(forbidden || self.rules.policy.empty == Empty::Static, "{decision:?}");
             return Ok(());
         };
         prop_assert_eq!((0..4).map(|at| shares.points(at)).sum::<u32>(), POINTS);
         let serving: Vec<usize> = (0..4).filter(|&at| shares.points(at as u16) > 0).collect();
         for &at in &serving {
-            prop_assert!(self.allows(at), "`only` is broken: {decision:?}");
+            prop_assert!(self.allows(area, at), "`only` is broken: {decision:?}");
         }
-        if self.orders(|order| matches!(order, Order::Pin(_) | Order::Freeze)) || !self.steering.usable(NAME) {
+        if self.orders(|order| matches!(order, Order::Pin(_) | Order::Freeze)) || !self.steering.usable(NAME, area) {
             return Ok(());
         }
         for &at in &serving {
             prop_assert!(!self.is_drained(at), "a drained candidate serves: {decision:?}");
         }
-        self.check_down_only_for_want_of_better(&serving)
+        self.check_down_only_for_want_of_better(area, &serving)
     }
 
     /// A candidate that is down serves only while no other that can be used has passed since its failures began.
-    fn check_down_only_for_want_of_better(&self, serving: &[usize]) -> Result<(), TestCaseError> {
+    fn check_down_only_for_want_of_better(&self, area: usize, serving: &[usize]) -> Result<(), TestCaseError> {
         let down = serving.iter().any(|&at| self.standing(at) == Standing::Down);
         if !down || serving.iter().any(|&at| self.blurred[at]) {
             return Ok(());
         }
         let began = serving.iter().flat_map(|&at| self.runs[at].values()).map(|run| run.began).max();
-        for at in (0..4).filter(|&at| self.allows(at) && !self.is_drained(at) && self.standing(at) != Standing::Down) {
-            prop_assert!(self.passed[at] < began, "{} has passed since: {:?}", IDS[at], self.decision());
+        let usable = |&at: &usize| self.allows(area, at) && !self.is_drained(at) && self.standing(at) != Standing::Down;
+        for at in (0..4).filter(usable) {
+            prop_assert!(self.passed[at] < began, "{} has passed since: {:?}", IDS[at], self.decision(area));
         }
         Ok(())
     }
 
     /// Each transition begins where the one before it of the same subject ended.
     fn check_transitions(&self) -> Result<(), TestCaseError> {
-        let mut answered = "nothing".to_owned();
+        let mut answered = vec!["nothing".to_owned(); self.areas().count()];
         let mut standings = [Standing::Unknown; 4];
         for transition in self.effects.iter().flat_map(|effects| &effects.transitions) {
             match &transition.change {
                 Change::Decision { from, to, .. } => {
-                    prop_assert_eq!(from, &answered);
                     prop_assert_ne!(from, to);
-                    answered.clone_from(to);
+                    for area in self.told_of(&transition.why) {
+                        prop_assert_eq!(from, &answered[area]);
+                        answered[area].clone_from(to);
+                    }
                 }
                 Change::Verdict { subject, from, to, .. } => {
                     let at = (0..4).find(|&at| key(at) == *subject).expect("a candidate");
@@ -247,11 +315,21 @@ impl World {
         Ok(())
     }
 
+    /// The area rules that a transition of a decision tells of.
+    fn told_of(&self, why: &str) -> Vec<usize> {
+        let count = self.areas().count();
+        let sets = (1..1_usize << count).map(|set| (0..count).filter(|at| set >> at & 1 == 1).collect::<Vec<_>>());
+        let told =
+            |set: &Vec<usize>| self.areas().whose(set).is_some_and(|whose| why.starts_with(&format!("for {whose}: ")));
+        sets.into_iter().find(told).unwrap_or_else(|| (0..count).collect())
+    }
+
     /// What a controller would have stored, taken up by a new one.
     fn restarted(&self) -> Steering {
         let memories = (0..4).map(|at| (key(at), self.steering.candidate(&key(at)).unwrap().memory())).collect();
         let last = self.steering.last(NAME).map(|last| (NAME.to_owned(), last)).into_iter().collect();
         let mut steering = Steering::new();
+        steering.settle(Arc::clone(&self.places), self.now);
         steering.restore(memories, last, self.steering.overrides().cloned().collect());
         steering.install(&[Arc::new(self.rules.clone())], self.now);
         steering
@@ -273,6 +351,44 @@ proptest! {
     }
 
     #[test]
+    fn any_history_keeps_the_rules_in_every_area(
+        rules in name_with_areas(), steps in prop::collection::vec(step(), 1..150),
+    ) {
+        let mut world = World::new(rules);
+        world.check()?;
+        for step in &steps {
+            world.play(step);
+            world.check()?;
+        }
+        if !steps.iter().any(|step| matches!(step, Step::Settle(_))) {
+            world.check_transitions()?;
+        }
+    }
+
+    /// A name whose area says in other words what the plain fields say decides as one without areas does.
+    #[test]
+    fn areas_that_say_the_same_change_nothing(rules in name(), steps in prop::collection::vec(step(), 1..120)) {
+        let mut with = rules.clone();
+        let prefer = [&rules.policy.prefer[..], &[Preference::Any]].concat();
+        with.policy.areas.insert("x".to_owned(), AreaPolicy { prefer: Some(prefer), only: None });
+        let (mut one, mut other) = (World::new(rules), World::new(with));
+        // New places alone would have the reasons told anew.
+        for step in steps.iter().filter(|step| !matches!(step, Step::Settle(_))) {
+            one.play(step);
+            other.play(step);
+            prop_assert_eq!(one.decision(PLAIN), other.decision(PLAIN));
+            for (area, _) in other.areas().others() {
+                let (decision, plain) = (other.decision(area), other.decision(PLAIN));
+                prop_assert_eq!(&decision.source, &plain.source);
+                prop_assert_eq!((decision.ttl, &decision.rule, decision.since), (plain.ttl, &plain.rule, plain.since));
+            }
+        }
+        for (one, other) in one.effects.iter().zip(&other.effects) {
+            prop_assert_eq!(&one.transitions, &other.transitions);
+        }
+    }
+
+    #[test]
     fn the_same_history_has_the_same_effects(rules in name(), steps in prop::collection::vec(step(), 1..80)) {
         let (mut one, mut other) = (World::new(rules.clone()), World::new(rules));
         for step in &steps {
@@ -280,11 +396,11 @@ proptest! {
             other.play(step);
         }
         prop_assert_eq!(one.effects, other.effects);
-        prop_assert_eq!(one.steering.decision(NAME), other.steering.decision(NAME));
+        prop_assert_eq!(one.steering.decision(NAME, PLAIN), other.steering.decision(NAME, PLAIN));
     }
 
     #[test]
-    fn a_restart_changes_nothing(rules in name(), steps in prop::collection::vec(step(), 1..120)) {
+    fn a_restart_changes_nothing(rules in name_with_areas(), steps in prop::collection::vec(step(), 1..120)) {
         let mut world = World::new(rules);
         for step in &steps {
             world.play(step);
@@ -298,8 +414,10 @@ proptest! {
             prop_assert!(before.clean_until <= after.clean_until);
         }
         // Without any kept decision a first round begins; what the owner's own records answer is not kept.
-        if !world.steering.in_first_round(NAME) && world.shares().is_some() {
-            prop_assert_eq!(&world.decision().source, &after.decision(NAME).unwrap().source);
+        for area in (0..world.areas().count()).filter(|&area| world.shares(area).is_some()) {
+            if !world.steering.in_first_round(NAME) {
+                prop_assert_eq!(&world.decision(area).source, &after.decision(NAME, area).unwrap().source);
+            }
         }
     }
 
@@ -312,13 +430,13 @@ proptest! {
         for candidate in 0..4 {
             world.play(&Step::Probe { candidate, family: Some(Family::V4), cause: Cause::Paced, status: None });
         }
-        let before = world.decision().source.clone();
+        let before = world.decision(PLAIN).source.clone();
         for (candidate, paced, wait) in probes {
             let cause = if paced { Cause::Paced } else { Cause::Reprobe };
             world.play(&Step::Probe { candidate, family: Some(Family::V4), cause, status: Some(502) });
             world.wait(wait);
-            let statically = world.shares().is_none() && !world.steering.usable(NAME);
-            prop_assert!(statically || world.decision().source == before, "{:?}", world.decision());
+            let statically = world.shares(PLAIN).is_none() && !world.steering.usable(NAME, PLAIN);
+            prop_assert!(statically || world.decision(PLAIN).source == before, "{:?}", world.decision(PLAIN));
         }
     }
 }

@@ -3,8 +3,9 @@
 //! Words change only when something that matters changes, so that a probe like the one before publishes nothing: they
 //! tell when a standing began and what it came from, not how many failures there are by now.
 
+use super::answering::Answering;
 use super::decision::{CandidateReason, Source};
-use super::name::{NameState, index};
+use super::name::index;
 use super::policy::SteeredName;
 use super::shares::Shares;
 use super::transition::Standing;
@@ -22,20 +23,12 @@ pub(super) fn words_of(rules: &SteeredName, shares: &Shares) -> String {
     words.join(", ")
 }
 
-impl NameState {
-    /// `bunny 70%, gcore 30%`, or `static`.
-    pub(super) fn words(&self, source: &Source) -> String {
-        match source {
-            Source::Candidates(shares) => words_of(&self.rules, shares),
-            Source::Static => "static".to_owned(),
-        }
-    }
-
+impl Answering<'_> {
     /// Which rule chose those that serve.
     pub(super) fn rule(&self, choice: &Choice) -> String {
         let (rank, standby, level) = choice.group;
         let mut words = match rank {
-            Rank::Up if self.first_round_until.is_some() => "first round: what was not probed yet counts as up",
+            Rank::Up if self.name.first_round_until.is_some() => "first round: what was not probed yet counts as up",
             Rank::Up => "up",
             Rank::Unsure => "none is up: recovering or unknown",
             Rank::Poor => "none is up, recovering or unknown: impaired or not ready",
@@ -56,7 +49,7 @@ impl NameState {
         if standby {
             return "on standby".to_owned();
         }
-        match self.rules.policy.prefer.get(level) {
+        match self.terms.prefer.get(level) {
             Some(preference) => format!("level {} ({preference})", level + 1),
             None => "last level".to_owned(),
         }
@@ -70,17 +63,17 @@ impl NameState {
         };
         let reason = |i: usize| CandidateReason {
             share: share(i),
-            left_out: self.left_out.get(i).copied().flatten(),
+            left_out: self.name.left_out.get(i).copied().flatten(),
             reason: self.reason(i, share(i)),
         };
-        (0..self.judges.len()).map(reason).collect()
+        (0..self.name.judges.len()).map(reason).collect()
     }
 
     fn reason(&self, at: usize, share: f64) -> String {
-        let candidate = &self.rules.candidates[at];
+        let candidate = &self.name.rules.candidates[at];
         let mut words = String::new();
-        let allowed = self.allows(candidate);
-        if let Some((pinned, why)) = &self.orders.pin
+        let allowed = self.terms.allow(candidate);
+        if let Some((pinned, why)) = &self.name.orders.pin
             && *pinned == at
         {
             words += why;
@@ -95,7 +88,7 @@ impl NameState {
         }
         words += &self.standing_words(at);
         words += ", ";
-        words += &self.group_words(candidate.standby, self.level(candidate));
+        words += &self.group_words(candidate.standby, self.terms.level(candidate));
         if candidate.max.is_some_and(|max| share > (f64::from(max) + 0.01) / 100.0) {
             words += ", above its `max`";
         }
@@ -103,7 +96,7 @@ impl NameState {
     }
 
     fn standing_words(&self, at: usize) -> String {
-        let judge = &self.judges[at];
+        let judge = &self.name.judges[at];
         let summary = &judge.summary;
         let last = judge.last_fault.as_ref().map_or("seen before the start", |seen| &seen.fault.reason);
         let fault = judge.fault_of_standing.as_ref().map_or(last, |fault| &fault.reason);

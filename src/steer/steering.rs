@@ -11,38 +11,31 @@ use std::sync::Arc;
 
 use foldhash::quality::FixedState;
 
-use super::decision::Decision;
+use super::areas::{AreaRules, Places, Resolver};
+use super::decision::{Decision, LastShares};
 use super::effects::{Effects, ProbeWanted};
 use super::judge::{CandidateMemory, CandidateState, Verdict, silence_of};
-use super::name::{NameState, Orders, allows};
+use super::name::NameState;
 use super::observation::{CandidateKey, Cause, Observation};
-use super::overrides::{Order, Override};
+use super::orders::orders_of;
+use super::overrides::Override;
 use super::policy::SteeredName;
+use super::sharing::Sharing;
 use super::time::Time;
-use super::transition::{Change, OverrideState, Standing, Transition};
-
-/// Points (end, candidate id) by name, as they were kept.
-type LastShares = HashMap<String, Vec<(u32, String)>, FixedState>;
+use super::transition::{Change, Standing, Transition};
 
 /// The core's whole state.
 #[derive(Clone, Debug, Default)]
 pub struct Steering {
-    names: HashMap<Arc<str>, NameState, FixedState>,
-    overrides: BTreeMap<u64, Override>,
+    pub(super) names: HashMap<Arc<str>, NameState, FixedState>,
+    pub(super) overrides: BTreeMap<u64, Override>,
+    /// Where clients are.
+    places: Arc<Places>,
     /// When time alone changes something for a name.
     due: BTreeSet<(Time, Arc<str>)>,
     /// Kept over the restart and not taken up yet.
     memories: HashMap<CandidateKey, CandidateMemory, FixedState>,
-    last: LastShares,
-}
-
-/// Why an override is not placed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PlaceError {
-    #[error("no candidate is called for by this order")]
-    NoSuchSubject,
-    #[error("`only` of {name} forbids {candidate}")]
-    Forbidden { name: String, candidate: String },
+    last: HashMap<String, LastShares, FixedState>,
 }
 
 impl Steering {
@@ -54,7 +47,7 @@ impl Steering {
     pub fn restore(
         &mut self,
         candidates: Vec<(CandidateKey, CandidateMemory)>,
-        last: Vec<(String, Vec<(u32, String)>)>,
+        last: Vec<(String, LastShares)>,
         overrides: Vec<Override>,
     ) {
         self.memories.extend(candidates);
@@ -68,17 +61,22 @@ impl Steering {
         let mut effects = self.tick(now);
         let mut before = std::mem::take(&mut self.names);
         self.due.clear();
+        let places = Arc::clone(&self.places);
+        let (mut resolver, mut sharing) = (Resolver::new(&places), Sharing::default());
         for rules in deepest(names) {
+            let areas = resolver.resolve(&rules.policy);
             let memory = |key: &CandidateKey| self.memories.remove(key);
+            let mut other_areas = false;
             let mut state = match before.remove(&rules.name) {
                 Some(state) => {
+                    other_areas = state.areas != areas;
                     effects.remembered.extend(state.gone_with(rules));
-                    state.adopt(rules, memory, now)
+                    state.adopt(rules, areas, memory, now)
                 }
-                None => NameState::new(rules, memory, self.last.remove(&*rules.name).as_deref(), now),
+                None => NameState::new(rules, areas, memory, self.last.remove(&*rules.name).as_ref(), now),
             };
             state.due = None;
-            state.orders = orders(&self.overrides, rules);
+            state.orders = orders_of(&self.overrides, rules);
             for at in 0..state.judges.len() {
                 let key = state.key(at);
                 if let Some(from) = state.judges[at].lost.take() {
@@ -91,9 +89,31 @@ impl Steering {
                 }
             }
             self.names.insert(Arc::clone(&rules.name), state);
-            self.redecide(&rules.name, now, &mut effects);
+            self.redecide(&rules.name, now, &mut sharing, &mut effects);
+            if other_areas {
+                told(&mut effects, &rules.name);
+            }
         }
         self.forget(before.into_values().collect(), &mut effects);
+        effects
+    }
+
+    /// Clients are in these places from now on. Names that do not have the same area rules in them are decided anew.
+    pub fn settle(&mut self, places: Arc<Places>, now: Time) -> Effects {
+        let mut effects = self.tick(now);
+        self.places = places;
+        let places = Arc::clone(&self.places);
+        let mut names: Vec<Arc<SteeredName>> =
+            self.names().filter(|name| !name.policy.areas.is_empty()).cloned().collect();
+        names.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let (mut resolver, mut sharing) = (Resolver::new(&places), Sharing::default());
+        for rules in &names {
+            let areas = resolver.resolve(&rules.policy);
+            let Some(state) = self.names.get_mut(&rules.name).filter(|state| state.areas != areas) else { continue };
+            state.settle(areas);
+            self.redecide(&rules.name, now, &mut sharing, &mut effects);
+            told(&mut effects, &rules.name);
+        }
         effects
     }
 
@@ -132,13 +152,13 @@ impl Steering {
         if verdict.revived {
             bound_absolution(state, at, now, &mut effects);
         }
-        if verdict.revived && state.waiting {
+        if verdict.revived && state.is_waiting() {
             effects.probes.extend(siblings(state, at, now, |standing| standing != Standing::Up));
         }
-        let decides = verdict.matters | state.waiting | state.first_round_ends(now);
+        let decides = verdict.matters | state.is_waiting() | state.first_round_ends(now);
         note(state, at, verdict, now, &mut effects);
         if decides {
-            self.redecide(&rules.name, now, &mut effects);
+            self.redecide(&rules.name, now, &mut Sharing::default(), &mut effects);
         } else {
             self.reschedule(&rules.name, now);
         }
@@ -149,9 +169,7 @@ impl Steering {
     pub fn tick(&mut self, now: Time) -> Effects {
         let mut effects = Effects::default();
         let ended = self.end_overrides(now, &mut effects);
-        for name in self.touched_by(&ended) {
-            self.reorder(&name, now, &mut effects);
-        }
+        self.reorder(&ended, now, &mut effects);
         while self.due.first().is_some_and(|(due, _)| *due <= now) {
             if let Some((_, name)) = self.due.pop_first() {
                 self.tick_name(&name, now, &mut effects);
@@ -166,55 +184,18 @@ impl Steering {
         name.into_iter().chain(self.overrides.values().filter_map(|order| order.until)).min()
     }
 
-    /// Puts an override in force. Its id is the caller's; one with an id that is in force takes its place.
-    pub fn place(&mut self, order: Override, now: Time) -> Result<Effects, PlaceError> {
-        if order.order != Order::Freeze && self.touched(&order.order) == 0 {
-            return Err(PlaceError::NoSuchSubject);
-        }
-        if let Order::Pin(key) = &order.order {
-            self.check_pin(key)?;
-        }
-        let mut effects = Effects::default();
-        let (id, subject) = (order.id, order.order.to_string());
-        let why = signed(&order);
-        let mut concerned = vec![order.order.clone()];
-        concerned.extend(self.overrides.insert(id, order).map(|before| before.order));
-        let change = Change::Override { id, subject, from: OverrideState::Absent, to: OverrideState::InForce };
-        effects.transitions.push(Transition { at: now, change, why });
-        for name in self.touched_by(&concerned) {
-            self.reorder(&name, now, &mut effects);
-        }
-        Ok(effects)
+    /// What a name answers under one of its area rules, and why.
+    pub fn decision(&self, name: &str, area: usize) -> Option<&Arc<Decision>> {
+        self.names.get(name)?.answers.get(area)?.decision.as_ref()
     }
 
-    /// Ends an override. None where no such one is in force.
-    pub fn release(&mut self, id: u64, now: Time) -> Option<(Override, Effects)> {
-        let order = self.overrides.remove(&id)?;
-        let mut effects = Effects::default();
-        effects.transitions.push(ended(&order, OverrideState::Released, now));
-        for name in self.touched_by(std::slice::from_ref(&order.order)) {
-            self.reorder(&name, now, &mut effects);
-        }
-        Some((order, effects))
-    }
-
-    /// Those in force, by id.
-    pub fn overrides(&self) -> impl Iterator<Item = &Override> {
-        self.overrides.values()
-    }
-
-    /// How many names an order touches.
-    pub fn touched(&self, order: &Order) -> usize {
-        self.names.values().filter(|state| concerns(order, &state.rules)).count()
-    }
-
-    /// What a name answers, and why.
-    pub fn decision(&self, name: &str) -> Option<&Arc<Decision>> {
-        self.names.get(name)?.decision.as_ref()
+    /// The area rules of a name.
+    pub fn areas(&self, name: &str) -> Option<&Arc<AreaRules>> {
+        self.names.get(name).map(|state| &state.areas)
     }
 
     /// The last shares of a name that were not empty, by candidate id: what `restore` wants back.
-    pub fn last(&self, name: &str) -> Option<Vec<(u32, String)>> {
+    pub fn last(&self, name: &str) -> Option<LastShares> {
         self.names.get(name)?.last()
     }
 
@@ -234,23 +215,21 @@ impl Steering {
         Some(state.judges[state.position(&key.candidate)?].state())
     }
 
-    /// Whether any candidate of the name can be used: is not down, drained or forbidden.
-    pub fn usable(&self, name: &str) -> bool {
-        self.names.get(name).is_some_and(|state| state.usable)
+    /// Whether any candidate can be used under this area rule: is not down, drained or forbidden.
+    pub fn usable(&self, name: &str, area: usize) -> bool {
+        self.names.get(name).and_then(|state| state.answers.get(area)).is_some_and(|answered| answered.usable)
+    }
+
+    /// Whose clients have no candidate that can be used: `clients in eu27`, `any client`. None where all have one.
+    pub fn without_usable(&self, name: &str) -> Option<String> {
+        let state = self.names.get(name)?;
+        let numbers: Vec<usize> = (0..state.answers.len()).filter(|&number| !state.answers[number].usable).collect();
+        (!numbers.is_empty()).then(|| state.areas.whose(&numbers).unwrap_or_else(|| "any client".to_owned()))
     }
 
     /// Whether the first round of probes of a name is still going on.
     pub fn in_first_round(&self, name: &str) -> bool {
         self.names.get(name).is_some_and(|state| state.first_round_until.is_some())
-    }
-
-    fn check_pin(&self, key: &CandidateKey) -> Result<(), PlaceError> {
-        let state = self.names.get(&key.name).ok_or(PlaceError::NoSuchSubject)?;
-        let at = state.position(&key.candidate).ok_or(PlaceError::NoSuchSubject)?;
-        if allows(&state.rules, &state.rules.candidates[at]) {
-            return Ok(());
-        }
-        Err(PlaceError::Forbidden { name: key.name.to_string(), candidate: key.candidate.to_string() })
     }
 
     fn tick_name(&mut self, name: &Arc<str>, now: Time, effects: &mut Effects) {
@@ -264,45 +243,22 @@ impl Steering {
             note(state, at, verdict, now, effects);
         }
         if decides {
-            self.redecide(name, now, effects);
+            self.redecide(name, now, &mut Sharing::default(), effects);
         } else {
             self.reschedule(name, now);
         }
     }
 
-    /// Overrides whose time is over end. Returns their orders.
-    fn end_overrides(&mut self, now: Time, effects: &mut Effects) -> Vec<Order> {
-        let over = |order: &Override| order.until.is_some_and(|until| until <= now);
-        let ids: Vec<u64> = self.overrides.values().filter(|order| over(order)).map(|order| order.id).collect();
-        let gone: Vec<Override> = ids.iter().filter_map(|id| self.overrides.remove(id)).collect();
-        effects.transitions.extend(gone.iter().map(|order| ended(order, OverrideState::Expired, now)));
-        gone.into_iter().map(|order| order.order).collect()
-    }
-
-    /// The names that any of these orders concerns, sorted, so that effects come in one order.
-    fn touched_by(&self, orders: &[Order]) -> Vec<Arc<str>> {
-        if orders.is_empty() {
-            return Vec::new();
-        }
-        let concerned = self.names.values().filter(|state| orders.iter().any(|order| concerns(order, &state.rules)));
-        let mut names: Vec<Arc<str>> = concerned.map(|state| Arc::clone(&state.rules.name)).collect();
-        names.sort_unstable();
-        names
-    }
-
-    fn reorder(&mut self, name: &Arc<str>, now: Time, effects: &mut Effects) {
-        if let Some(state) = self.names.get_mut(name) {
-            state.orders = orders(&self.overrides, &state.rules);
-        }
-        self.redecide(name, now, effects);
-    }
-
-    fn redecide(&mut self, name: &Arc<str>, now: Time, effects: &mut Effects) {
+    pub(super) fn redecide(&mut self, name: &Arc<str>, now: Time, sharing: &mut Sharing, effects: &mut Effects) {
         let Some(state) = self.names.get_mut(name) else { return };
-        let redecided = state.decide(now);
-        if let Some((from, to)) = redecided.moved {
-            let change = Change::Decision { subject: name.to_string(), from, to };
-            effects.transitions.push(Transition { at: now, change, why: redecided.why });
+        let redecided = state.decide(now, sharing);
+        for moved in redecided.moved {
+            let change = Change::Decision { subject: name.to_string(), from: moved.from, to: moved.to };
+            let why = match state.areas.whose(&moved.numbers) {
+                Some(whose) => format!("for {whose}: {}", moved.why),
+                None => moved.why,
+            };
+            effects.transitions.push(Transition { at: now, change, why });
         }
         for at in redecided.remembered {
             remember(effects, state.key(at));
@@ -337,6 +293,13 @@ fn deepest(names: &[Arc<SteeredName>]) -> impl Iterator<Item = &Arc<SteeredName>
         }
     }
     names.iter().filter(move |rules| deepest.get(&*rules.name).is_some_and(|known| Arc::ptr_eq(known, rules)))
+}
+
+/// The decisions of this name, which was decided last, are to be published and kept, though none may have changed.
+fn told(effects: &mut Effects, name: &Arc<str>) {
+    if effects.decided.last() != Some(name) {
+        effects.decided.push(Arc::clone(name));
+    }
 }
 
 /// A candidate that serves has failed, or one that was down passes: how are the others?
@@ -377,84 +340,21 @@ fn remember(effects: &mut Effects, key: CandidateKey) {
     }
 }
 
-fn concerns(order: &Order, rules: &SteeredName) -> bool {
-    rules.candidates.iter().any(|candidate| order.concerns(rules, candidate))
-}
-
-/// The orders that concern a name; of several alike the latest holds.
-fn orders(overrides: &BTreeMap<u64, Override>, rules: &SteeredName) -> Orders {
-    let mut orders = Orders::default();
-    for order in overrides.values().filter(|order| concerns(&order.order, rules)) {
-        let words = signed(order);
-        match &order.order {
-            Order::Freeze => orders.frozen = Some(format!("frozen by {words}")),
-            Order::Pin(key) => {
-                let at = rules.candidates.iter().position(|candidate| candidate.id == key.candidate);
-                orders.pin = at.map(|at| (at, format!("pinned by {words}"))).or(orders.pin);
-            }
-            Order::Drain(_) => {
-                orders.drained.resize(rules.candidates.len(), None);
-                for (drained, candidate) in orders.drained.iter_mut().zip(&rules.candidates) {
-                    if order.order.concerns(rules, candidate) {
-                        *drained = Some(format!("drained by {words}"));
-                    }
-                }
-            }
-        }
-    }
-    orders
-}
-
-fn ended(order: &Override, to: OverrideState, now: Time) -> Transition {
-    let change = Change::Override { id: order.id, subject: order.order.to_string(), from: OverrideState::InForce, to };
-    Transition { at: now, change, why: signed(order) }
-}
-
-/// `anna: the edge in Frankfurt is slow`.
-fn signed(order: &Override) -> String {
-    format!("{}: {}", order.author, order.reason)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::super::fixture::{IDS, NAME, START, candidate, key, seen, steered};
-    use super::super::home::Home;
+    use super::super::fixture::{NAME, START, at, key, seen, serving};
     use super::super::observation::{Family, Fault, Outcome, Stage};
-    use super::super::overrides::DrainSubject;
-    use super::super::policy::{Preference, Target};
+    use super::super::policy::Target;
     use super::*;
 
     const V4: Option<Family> = Some(Family::V4);
-
-    fn at(millis: u64) -> Time {
-        START.after(Duration::from_millis(millis))
-    }
-
-    /// Three candidates on one level that have all passed.
-    fn serving(fall: u32) -> Steering {
-        let candidates = IDS[..3].iter().map(|id| candidate(id, "si", fall)).collect();
-        let mut steering = Steering::new();
-        steering.install(&[Arc::new(steered(NAME, candidates))], START);
-        for i in 0..3 {
-            steering.observe(&seen(i, V4, Cause::Paced, None, at(10)), at(10));
-        }
-        steering
-    }
 
     fn failing(candidate: usize, stage: Stage, cause: Cause, began: u64, ended: u64) -> Observation {
         let fault = Fault { stage, status: None, certificate: None, reason: "it failed".to_owned() };
         let passed = seen(candidate, V4, cause, None, at(began));
         Observation { ended: at(ended), outcome: Outcome::Fail(fault), ..passed }
-    }
-
-    fn order(id: u64, order: Order, until: Option<Time>) -> Override {
-        Override { id, order, author: "anna".to_owned(), reason: "a drill".to_owned(), placed: START, until }
-    }
-
-    fn drain(provider: &str) -> Order {
-        Order::Drain(DrainSubject::Provider(provider.into()))
     }
 
     #[test]
@@ -512,47 +412,6 @@ mod tests {
         let before_the_start = failing(0, Stage::Status, Cause::Paced, 0, 30);
         let before_the_start = Observation { began: START.before(Duration::from_millis(1)), ..before_the_start };
         assert_eq!(steering.observe(&before_the_start, at(40)), Effects::default());
-    }
-
-    #[test]
-    fn overrides_touch_what_they_concern() {
-        let mut steering = serving(1);
-        let other = steered("img.shop.example.", vec![candidate("bunny", "si", 1), candidate("akamai", "us", 1)]);
-        let first = Arc::clone(steering.name(NAME).unwrap());
-        steering.install(&[first, Arc::new(other)], at(20));
-        assert_eq!(steering.touched(&drain("bunny")), 2);
-        assert_eq!(steering.touched(&drain("akamai")), 1);
-        assert_eq!(steering.touched(&Order::Pin(key(1))), 1);
-        assert_eq!(steering.touched(&Order::Freeze), 2);
-        assert_eq!(steering.place(order(1, drain("nobody"), None), at(30)), Err(PlaceError::NoSuchSubject));
-        assert_eq!(steering.place(order(1, Order::Pin(key(3)), None), at(30)), Err(PlaceError::NoSuchSubject));
-
-        let effects = steering.place(order(1, drain("bunny"), Some(at(60_000))), at(30)).unwrap();
-        assert_eq!(effects.decided, ["img.shop.example.".into(), NAME.into()] as [Arc<str>; 2]);
-        assert_eq!(effects.transitions.len(), 3);
-        assert!(matches!(effects.transitions[0].change, Change::Override { id: 1, to: OverrideState::InForce, .. }));
-        assert_eq!(steering.release(7, at(40)), None);
-
-        // The first round of the new name ends before; its probes never came.
-        while let Some(next) = steering.next_tick().filter(|&next| next < at(60_000)) {
-            steering.tick(next);
-        }
-        assert_eq!(steering.next_tick(), Some(at(60_000)));
-        let effects = steering.tick(at(60_000));
-        assert!(matches!(effects.transitions[0].change, Change::Override { id: 1, to: OverrideState::Expired, .. }));
-        assert_eq!(steering.overrides().count(), 0);
-        assert_eq!(steering.next_tick(), None);
-    }
-
-    #[test]
-    fn a_pin_that_only_forbids_is_refused() {
-        let mut rules = steered(NAME, vec![candidate("bunny", "si", 1), candidate("gcore", "us", 1)]);
-        rules.policy.only = Some(vec![Preference::Home(Home::EU)]);
-        let mut steering = Steering::new();
-        steering.install(&[Arc::new(rules)], START);
-        let forbidden = PlaceError::Forbidden { name: NAME.to_owned(), candidate: "gcore".to_owned() };
-        assert_eq!(steering.place(order(1, Order::Pin(key(1)), None), at(1)), Err(forbidden));
-        assert!(steering.place(order(1, Order::Pin(key(0)), None), at(1)).is_ok());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::steer::decision::{KeptShares, LastShares};
 use crate::steer::judge::CandidateMemory;
 use crate::steer::observation::CandidateKey;
 use crate::steer::overrides::Override;
@@ -20,11 +21,36 @@ pub struct Event {
     pub transition: Transition,
 }
 
-/// The last non-empty decision of a name, as far as a restart needs it: the candidates and their points.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The last non-empty decisions of a name, as far as a restart needs them: the candidates and their points.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastDecision {
-    /// Candidate ids with the end (exclusive) of each interval of points; see `steer::shares`.
-    pub intervals: Vec<(u32, String)>,
+    /// Of the plain area rule: candidate ids with the end (exclusive) of each interval of points; see `steer::shares`.
+    pub intervals: KeptShares,
+    /// Of the others. Each is kept by what it says (`prefer=eu only=eu`): its number is another one when a zone or the
+    /// areas change. Values that were written before there were area rules have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub areas: Vec<LastOfArea>,
+}
+
+/// The last non-empty decision under one area rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastOfArea {
+    pub rule: String,
+    pub intervals: KeptShares,
+}
+
+impl From<LastShares> for LastDecision {
+    fn from(last: LastShares) -> Self {
+        let areas = last.areas.into_iter().map(|(rule, intervals)| LastOfArea { rule, intervals });
+        Self { intervals: last.plain, areas: areas.collect() }
+    }
+}
+
+impl From<LastDecision> for LastShares {
+    fn from(last: LastDecision) -> Self {
+        let areas = last.areas.into_iter().map(|area| (area.rule, area.intervals));
+        Self { plain: last.intervals, areas: areas.collect() }
+    }
 }
 
 /// Everything that a start takes up.
@@ -66,5 +92,28 @@ impl Kept {
         let candidates = self.candidates.iter().map(|(_, memory)| memory.since);
         let overrides = self.overrides.iter().map(|order| order.placed);
         candidates.chain(overrides).max().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decision_without_areas_is_read_and_written_as_before_there_were_any() {
+        let text = r#"{"intervals":[[65536,"bunny"]]}"#;
+        let decision: LastDecision = serde_json::from_str(text).unwrap();
+        assert_eq!(decision.intervals, [(65_536, "bunny".to_owned())]);
+        assert_eq!(serde_json::to_string(&decision).unwrap(), text);
+    }
+
+    #[test]
+    fn the_core_gets_back_what_it_gave() {
+        let last = LastShares {
+            plain: vec![(65_536, "bunny".to_owned())],
+            areas: vec![("prefer=us".to_owned(), vec![(65_536, "fastly".to_owned())])],
+        };
+        let text = serde_json::to_string(&LastDecision::from(last.clone())).unwrap();
+        assert_eq!(LastShares::from(serde_json::from_str::<LastDecision>(&text).unwrap()), last);
     }
 }

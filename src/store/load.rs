@@ -251,7 +251,10 @@ mod tests {
         let key = CandidateKey { name: "www.a.".into(), candidate: "bunny".into() };
         vec![
             Write::Candidate(key, Default::default()),
-            Write::Decision("www.a.".to_owned(), LastDecision { intervals: vec![(65_536, "bunny".to_owned())] }),
+            Write::Decision(
+                "www.a.".to_owned(),
+                LastDecision { intervals: vec![(65_536, "bunny".to_owned())], areas: Vec::new() },
+            ),
             Write::Override(frozen(1)),
             Write::Override(frozen(2)),
         ]

@@ -16,8 +16,9 @@ use pointsman::controller::message::{
     EventFilter, ExplainError, ExplainQuery, NewOverride, OverrideError, Release, ReleaseWhich, Request,
 };
 use pointsman::controller::view::{
-    AreasView, CandidateView, Counts, EventPage, EventView, Explanation, FaultView, FirstRound, NameCounts, NameView,
-    OverrideView, Overview, ProviderView, ReloadReport, Serving, StandingCounts, StoreState, ZoneState, ZoneView,
+    AreaShare, AreaView, AreasView, CandidateView, Counts, EventPage, EventView, Explanation, FaultView, FirstRound,
+    NameCounts, NameView, OverrideView, Overview, ProviderView, ReloadReport, Serving, StandingCounts, StoreState,
+    ZoneState, ZoneView,
 };
 use pointsman::steer::observation::{Fault, Stage};
 use pointsman::steer::overrides::Order;
@@ -271,7 +272,7 @@ pub fn overview() -> Overview {
         serving: Serving::Serving,
         first_round: FirstRound::Done,
         zones: Counts { serving: 2, stale: 1, broken: 0 },
-        names: NameCounts { steered: 2, without_usable: 0 },
+        names: NameCounts { steered: 2, without_usable: 0, without_usable_in_area: 0 },
         candidates: StandingCounts { up: 2, impaired: 0, down: 1, recovering: 1, unknown: 0 },
         overrides_in_force: 1,
         frozen: false,
@@ -364,12 +365,28 @@ pub fn names() -> Vec<NameView> {
         static_answer: false,
         usable: true,
         candidates,
+        areas: Vec::new(),
     };
     let bunny = || candidate("bunny", "si", "shop.b-cdn.net.", Standing::Up, 1.0);
     vec![
         name("www.shop.example.", "shop.example.", "cname", vec![bunny(), recovering, down]),
-        name("paper.example.", "paper.example.", "flattened", vec![bunny()]),
+        NameView { areas: vec![in_america()], ..name("paper.example.", "paper.example.", "flattened", vec![bunny()]) },
     ]
+}
+
+/// What clients in North America are answered.
+fn in_america() -> AreaView {
+    let shares = vec![AreaShare { id: "bunny".to_owned(), share: 1.0, reason: "up, last level".to_owned() }];
+    AreaView {
+        clients: vec!["continent-na".to_owned()],
+        terms: "prefer=us,eu only=any".to_owned(),
+        ttl: 5,
+        rule: "up, last level".to_owned(),
+        since: at("08:47:14"),
+        static_answer: true,
+        usable: true,
+        shares,
+    }
 }
 
 fn zones() -> Vec<ZoneView> {

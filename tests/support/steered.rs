@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pointsman::image::published::{Published, Selection};
+use pointsman::image::published::{Published, Selected, Selection};
 use pointsman::steer::decision::{CandidateReason, Decision, Source};
 use pointsman::steer::observation::Family;
 use pointsman::steer::policy::{
@@ -74,5 +74,5 @@ pub fn decision(source: Source, ttl: u32, reasons: Vec<CandidateReason>) -> Arc<
 }
 
 pub fn select(published: &mut Published, decisions: Vec<Arc<Decision>>) {
-    published.selection = Arc::new(Selection(decisions));
+    published.selection = Arc::new(Selection(decisions.into_iter().map(Selected::from).collect()));
 }

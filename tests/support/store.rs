@@ -56,7 +56,7 @@ pub fn memory(since: u64) -> CandidateMemory {
 }
 
 pub fn decision(share: u32) -> LastDecision {
-    LastDecision { intervals: vec![(share, "bunny".to_owned()), (65_536, "gcore".to_owned())] }
+    LastDecision { intervals: vec![(share, "bunny".to_owned()), (65_536, "gcore".to_owned())], areas: Vec::new() }
 }
 
 pub fn texts(octets: Vec<u8>) -> Texts {

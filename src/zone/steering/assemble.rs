@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::defaults::Defaults;
 use super::fields::{CandidateFields, Known, PolicyFields, ProbeFields, Said};
+use super::limits;
 use super::own;
 use super::sites::{self, MAX_CANDIDATES, Site, Sites};
 use super::values;
@@ -141,10 +142,8 @@ impl Zone<'_> {
             shape,
         };
         if !broken {
-            limits(&name, &fields, *place, log);
-            if let Some(prefer) = own.prefer.as_ref() {
-                unmatched(&name, prefer, log);
-            }
+            limits::check(&name, &fields, *place, log);
+            limits::unmatched(&name, own, log);
             own::check(self, owner, &name, *place, log);
             own::https(self, owner, &name, log);
         }
@@ -346,34 +345,6 @@ fn judgement_rule(fields: &ProbeFields) -> JudgementRule {
         share_of,
         clean: value(fields.clean.as_ref(), Duration::from_secs(1_200)),
         ramp: value(fields.ramp.as_ref(), Duration::from_secs(1_200)),
-    }
-}
-
-/// `only` leaves a candidate, everywhere.
-fn limits(name: &SteeredName, fields: &PolicyFields, place: Place, log: &mut Log) {
-    let areas = fields.areas.iter().filter_map(|(area, fields)| Some((format!("only.{area}"), fields.only.as_ref()?)));
-    for (key, only) in fields.only.as_ref().map(|only| ("only".to_owned(), only)).into_iter().chain(areas) {
-        if !name.candidates.iter().any(|candidate| only.value.iter().any(|entry| entry.matches(candidate))) {
-            let homes: BTreeSet<String> =
-                name.candidates.iter().map(|candidate| format!("{} ({})", candidate.id, candidate.home)).collect();
-            let help = format!("its candidates are {}", homes.into_iter().collect::<Vec<_>>().join(", "));
-            log.error_with_help(
-                only.place.unwrap_or(place),
-                format!("`{key}` leaves no candidate of {}", name.name),
-                help,
-            );
-        }
-    }
-}
-
-/// Providers in `prefer` that no candidate stands at.
-fn unmatched(name: &SteeredName, prefer: &Said<Vec<Preference>>, log: &mut Log) {
-    for entry in &prefer.value {
-        if let Preference::Provider(id) = entry
-            && !name.candidates.iter().any(|candidate| candidate.provider == *id)
-        {
-            log.warning(prefer.place, format!("{} has no candidate at `{id}`", name.name));
-        }
     }
 }
 

@@ -92,12 +92,6 @@ impl PolicyFields {
     pub(super) fn later(&self) -> Vec<(String, Place)> {
         let mut later = self.probe.later();
         later.extend(self.origin.as_ref().and_then(|said| said.place).map(|place| ("origin".to_owned(), place)));
-        for (area, fields) in &self.areas {
-            let prefer = fields.prefer.as_ref().and_then(|said| said.place);
-            let only = fields.only.as_ref().and_then(|said| said.place);
-            later.extend(prefer.map(|place| (format!("prefer.{area}"), place)));
-            later.extend(only.map(|place| (format!("only.{area}"), place)));
-        }
         later
     }
 }

@@ -10,6 +10,7 @@ pub mod areas;
 mod assemble;
 pub mod defaults;
 mod fields;
+mod limits;
 mod own;
 mod sites;
 mod statement;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::assemble::Zone;
+use crate::steer::areas::Terms;
 use crate::steer::policy::{Candidate, Shape, SteeredName, Target};
 use crate::zone::log::{Log, Place};
 use crate::zone::name::Name;
@@ -31,13 +32,15 @@ pub(super) fn check(zone: &Zone<'_>, owner: &Name, name: &SteeredName, policy: P
         return;
     };
     let equal: Vec<&Candidate> = name.candidates.iter().filter(|candidate| equals(&own, candidate)).collect();
-    if let Some(only) = &name.policy.only
-        && !equal.is_empty()
-        && !equal.iter().any(|candidate| only.iter().any(|entry| entry.matches(candidate)))
-    {
+    let areas = name.policy.areas.iter().map(|(area, said)| (format!("only.{area}"), &said.only));
+    for (key, only) in std::iter::once(("only".to_owned(), &name.policy.only)).chain(areas) {
+        let terms = Terms { prefer: &[], only: only.as_deref() };
+        if equal.is_empty() || equal.iter().any(|candidate| terms.allow(candidate)) {
+            continue;
+        }
         let ids: Vec<String> =
             equal.iter().map(|candidate| format!("`{}` ({})", candidate.id, candidate.home)).collect();
-        log.error(*place, format!("{owner}'s own records are those of {}, which `only` forbids", ids.join(", ")));
+        log.error(*place, format!("{owner}'s own records are those of {}, which `{key}` forbids", ids.join(", ")));
     }
     if equal.is_empty() && can_tell(&own, name) {
         let help = "they are what an ordinary secondary answers, and the last resort";

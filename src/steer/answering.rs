@@ -1,0 +1,260 @@
+//! Who answers the clients of one area rule of a name.
+//!
+//! In this order, and the first that applies decides:
+//!
+//! 1. `only`: what it forbids never answers, whatever follows.
+//! 2. A pin: that candidate alone. 3. A freeze: what answers goes on, without what an operator drained.
+//! 4. Who answers (`who`), of those that are not drained.
+//! 5. Where to: if a candidate that serves would leave since it fell, its clients go only to candidates that passed in
+//!    a probe that began no earlier than its failing one. Those that serve already and have not been heard of since
+//!    keep their own clients, and get no more until they pass. If none has passed, all stays, and the rule says whose
+//!    fault it looks like.
+//! 6. `empty`, when nobody can answer.
+//!
+//! Nothing here changes anything: what follows comes back as an `Answer`.
+
+use super::areas::Terms;
+use super::blame::{Blame, blame};
+use super::decision::{Decision, Source};
+use super::name::{Answered, NameState, index};
+use super::policy::Empty;
+use super::shares::{POINTS, Shares, apportion};
+use super::time::Time;
+use super::transition::Standing;
+use super::who::{Choice, Contender, Rank, choose};
+
+/// Longest TTL while a serving candidate is in doubt, in seconds.
+const TTL_IN_DOUBT: u32 = 5;
+
+/// One area rule of a name, with what its clients are answered until now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answering<'a> {
+    pub(super) name: &'a NameState,
+    pub(super) answered: &'a Answered,
+    pub(super) terms: Terms<'a>,
+}
+
+/// What the rules come to, before it is put into words.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// None: the owner's own records.
+    pub(super) shares: Option<Shares>,
+    pub(super) rule: String,
+    pub(super) usable: bool,
+    pub(super) waiting: bool,
+    pub(super) gate: Option<Time>,
+    /// Candidates whose fall looked like the origin's fault.
+    pub(super) absolved: Vec<usize>,
+}
+
+impl<'a> Answering<'a> {
+    /// Decides anew from all that is known.
+    pub(super) fn answer(&self) -> Answer {
+        let candidates = &self.name.rules.candidates;
+        let allowed: Vec<bool> = candidates.iter().map(|c| self.terms.allow(c)).collect();
+        let open: Vec<bool> = (0..allowed.len()).map(|i| allowed[i] && self.drained(i).is_none()).collect();
+        let contenders: Vec<Contender> = (0..open.len()).map(|i| self.contender(i, open[i])).collect();
+        let choice = choose(&contenders);
+        let usable = choice.is_some();
+        let plain = |shares, rule| Answer { usable, ..self.as_before(shares, rule) };
+        let mut not_followed = None;
+        if let Some((at, words)) = &self.name.orders.pin {
+            match index(*at) {
+                Some(pinned) if allowed[*at] => return plain(Some(Shares::whole(pinned)), words.clone()),
+                _ => not_followed = candidates.get(*at),
+            }
+        }
+        let mut answer = match (&self.name.orders.frozen, choice) {
+            (Some(words), _) if self.is_static() => plain(None, words.clone()),
+            (frozen, choice) => match (frozen.as_ref().and_then(|words| Some((words, self.kept(&open)?))), choice) {
+                (Some((words, shares)), _) => plain(Some(shares), words.clone()),
+                (None, Some(choice)) => self.move_to(&choice, &contenders, &open),
+                (None, None) => self.empty(&allowed, &open),
+            },
+        };
+        if let Some(pinned) = not_followed {
+            answer.rule += &format!("; the pin to {} is not followed: `only` forbids it", pinned.id);
+        }
+        answer
+    }
+
+    /// The answer in words. A decision like the one before began when that did.
+    pub(super) fn decision(&self, answer: &Answer, now: Time) -> Decision {
+        let source = answer.shares.clone().map_or(Source::Static, Source::Candidates);
+        let known = self.answered.decision.as_deref().filter(|known| known.source == source);
+        Decision {
+            ttl: self.ttl(&source),
+            reasons: self.reasons(&source),
+            source,
+            rule: answer.rule.clone(),
+            since: known.map_or(now, |known| known.since),
+        }
+    }
+
+    fn as_before(&self, shares: Option<Shares>, rule: String) -> Answer {
+        Answer { shares, rule, usable: true, waiting: false, gate: self.answered.gate, absolved: Vec::new() }
+    }
+
+    /// Someone can answer: may the clients go there?
+    fn move_to(&self, choice: &Choice, contenders: &[Contender], open: &[bool]) -> Answer {
+        let judges = &self.name.judges;
+        let serving = self.serving();
+        let fell =
+            |i: usize| serving[i] > 0 && choice.points[i] == 0 && open[i] && contenders[i].rank != Some(Rank::Up);
+        let fallen: Vec<usize> = (0..open.len()).filter(|&i| fell(i)).collect();
+        let gate = fallen.iter().map(|&i| judges[i].run_began().unwrap_or_default()).chain(self.answered.gate).max();
+        let passed = |i: usize| gate.is_none_or(|gate| judges[i].has_passed_since(gate));
+        if (0..open.len()).all(|i| choice.points[i] <= serving[i] || passed(i)) {
+            return Answer { gate: None, ..self.take(&choice.points, self.rule(choice)) };
+        }
+        let tried: Vec<Contender> = contenders
+            .iter()
+            .enumerate()
+            .map(|(i, &contender)| Contender { rank: contender.rank.filter(|_| passed(i)), ..contender })
+            .collect();
+        let stays: Vec<u32> =
+            (0..open.len()).map(|i| if passed(i) { 0 } else { choice.points[i].min(serving[i]) }).collect();
+        let free = POINTS - stays.iter().sum::<u32>();
+        if let Some(tried) = choose(&tried)
+            && let Some(more) = apportion(&widened(&tried.points), free)
+        {
+            let points: Vec<u32> = stays.iter().zip(more).map(|(stay, more)| stay + more).collect();
+            let rule = format!("{}; only those that passed since the fault began", self.rule(&tried));
+            return Answer { gate, waiting: true, ..self.take(&points, rule) };
+        }
+        let Some(shares) = self.kept(open) else {
+            return Answer { gate, waiting: true, ..self.take(&choice.points, self.rule(choice)) };
+        };
+        let mut absolved = Vec::new();
+        let rule = match fallen.is_empty() {
+            true => "the last answer stays until another candidate has passed".to_owned(),
+            false => {
+                let blame = self.blame(&fallen, &mut absolved).words(&self.name.rules.candidates);
+                format!("the last answer stays: no other has passed since the fault began; {blame}")
+            }
+        };
+        Answer { gate, waiting: true, absolved, ..self.as_before(Some(shares), rule) }
+    }
+
+    /// Nobody can answer.
+    fn empty(&self, allowed: &[bool], open: &[bool]) -> Answer {
+        let policy = &self.name.rules.policy;
+        let mut absolved = Vec::new();
+        // While the owner's own records answer, it is still about those who answered before.
+        let held = self.held();
+        let fallen: Vec<usize> = (0..open.len()).filter(|&i| held[i] > 0 && open[i]).collect();
+        let all_drained = !open.contains(&true);
+        let blame = match () {
+            () if !allowed.contains(&true) => "`only` forbids all candidates".to_owned(),
+            () if all_drained => "all candidates are drained".to_owned(),
+            () => self.blame(&fallen, &mut absolved).words(&self.name.rules.candidates),
+        };
+        let last = || self.kept(open).or_else(|| self.kept(allowed));
+        let shares = match policy.empty {
+            Empty::Static => None,
+            Empty::Last => last().or_else(|| self.as_if_up(open)).or_else(|| self.as_if_up(allowed)),
+            Empty::Open => self.as_if_up(open).or_else(|| self.as_if_up(allowed)),
+        };
+        let what = match (policy.empty, &shares) {
+            (_, None) => "the owner's own records answer",
+            (Empty::Last, _) if last().is_some() => "the last answer stays",
+            _ => "all answer as if they were up",
+        };
+        let rule = format!("no candidate is usable, {what}; {blame}");
+        Answer { usable: false, waiting: true, absolved, ..self.as_before(shares, rule) }
+    }
+
+    fn take(&self, points: &[u32], rule: String) -> Answer {
+        self.as_before(Shares::build(&widened(points), self.answered.last.as_ref()), rule)
+    }
+
+    /// What was answered last, as far as `may` lets it; the clients of the others go to those who stay.
+    fn kept(&self, may: &[bool]) -> Option<Shares> {
+        let last = self.answered.last.as_ref()?;
+        let points = |i: usize| index(i).map_or(0, |at| u64::from(last.points(at)));
+        let weights: Vec<u64> = may.iter().enumerate().map(|(i, &may)| if may { points(i) } else { 0 }).collect();
+        Shares::build(&weights, Some(last))
+    }
+
+    fn as_if_up(&self, may: &[bool]) -> Option<Shares> {
+        let up = |i: usize| Contender { rank: may[i].then_some(Rank::Up), ..self.contender(i, true) };
+        let contenders: Vec<Contender> = (0..may.len()).map(up).collect();
+        Shares::build(&widened(&choose(&contenders)?.points), self.answered.last.as_ref())
+    }
+
+    /// Whose fault it looks like. What all noticed alike leaves no clean window behind.
+    fn blame(&self, fallen: &[usize], absolved: &mut Vec<usize>) -> Blame {
+        let (rules, judges) = (&self.name.rules, &self.name.judges);
+        let apart = rules.candidates.iter().map(|c| c.probe.every + c.probe.timeout).max().unwrap_or_default();
+        let Some(&first) = fallen.iter().max_by_key(|&&i| judges[i].run_began()) else { return Blame::NoEvidence };
+        let blame = blame(first, judges, apart);
+        if let Blame::Origin { settled: true, party, .. } = &blame {
+            absolved.extend(party);
+        }
+        blame
+    }
+
+    /// The points that each candidate holds in the decision in force, or in the one before the restart.
+    fn serving(&self) -> Vec<u32> {
+        if self.is_static() { vec![0; self.name.judges.len()] } else { self.held() }
+    }
+
+    /// Whether the owner's own records answer.
+    fn is_static(&self) -> bool {
+        matches!(self.answered.decision.as_deref(), Some(Decision { source: Source::Static, .. }))
+    }
+
+    /// The points that each candidate held when candidates answered last.
+    fn held(&self) -> Vec<u32> {
+        let points = |i: usize| Some(self.answered.last.as_ref()?.points(index(i)?));
+        (0..self.name.judges.len()).map(|i| points(i).unwrap_or(0)).collect()
+    }
+
+    pub(super) fn drained(&self, at: usize) -> Option<&String> {
+        self.name.orders.drained.get(at)?.as_ref()
+    }
+
+    fn contender(&self, at: usize, open: bool) -> Contender {
+        let candidate = &self.name.rules.candidates[at];
+        let judge = &self.name.judges[at];
+        let rank = match self.counts_as_up(at) {
+            true => Some(Rank::Up),
+            false => Rank::of(judge.summary.standing, judge.summary.alone, judge.summary.failing),
+        };
+        Contender {
+            rank: rank.filter(|_| open),
+            standby: candidate.standby,
+            level: self.terms.level(candidate),
+            weight: candidate.weight,
+            cap: candidate.max,
+        }
+    }
+
+    /// Not probed yet in the first round.
+    fn counts_as_up(&self, at: usize) -> bool {
+        let judge = &self.name.judges[at];
+        self.name.first_round_until.is_some() && !judge.observed && judge.summary.standing == Standing::Unknown
+    }
+
+    fn ttl(&self, source: &Source) -> u32 {
+        let ttl = self.name.rules.policy.ttl;
+        if let (Some(_), Some(before)) = (&self.name.orders.frozen, &self.answered.decision) {
+            return ttl.min(before.ttl);
+        }
+        let doubt = match source {
+            Source::Static => true,
+            Source::Candidates(shares) => shares.intervals().any(|(_, at)| self.in_doubt(usize::from(at))),
+        };
+        if doubt { ttl.min(TTL_IN_DOUBT) } else { ttl }
+    }
+
+    fn in_doubt(&self, at: usize) -> bool {
+        let Some(judge) = self.name.judges.get(at) else { return true };
+        let summary = &judge.summary;
+        summary.failing || Rank::of(summary.standing, summary.alone, summary.failing) != Some(Rank::Up)
+    }
+}
+
+fn widened(points: &[u32]) -> Vec<u64> {
+    points.iter().map(|&points| u64::from(points)).collect()
+}

@@ -1,0 +1,67 @@
+//! Equal decisions of one step are one in memory: names with equal policies and verdicts share theirs.
+//!
+//! It lives for one step, since decisions of other moments differ in when they began.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use foldhash::quality::FixedState;
+
+use super::decision::{Decision, Source};
+
+/// The decisions of one step, by a hash of all that is in them.
+#[derive(Debug, Default)]
+pub(super) struct Sharing(HashMap<u64, Arc<Decision>, FixedState>);
+
+impl Sharing {
+    /// This decision, or the one like it that was there before.
+    pub(super) fn shared(&mut self, decision: Decision) -> Arc<Decision> {
+        match self.0.entry(hash(&decision)) {
+            Entry::Occupied(known) if **known.get() == decision => Arc::clone(known.get()),
+            // Of two with one hash the later stands alone.
+            Entry::Occupied(_) => Arc::new(decision),
+            Entry::Vacant(place) => Arc::clone(place.insert(Arc::new(decision))),
+        }
+    }
+}
+
+fn hash(decision: &Decision) -> u64 {
+    let mut hasher = FixedState::default().build_hasher();
+    let Decision { source, ttl, rule, reasons, since } = decision;
+    match source {
+        Source::Candidates(shares) => shares.hash(&mut hasher),
+        Source::Static => 0.hash(&mut hasher),
+    }
+    (ttl, rule, since).hash(&mut hasher);
+    for reason in reasons {
+        (reason.share.to_bits(), reason.left_out, &reason.reason).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::START;
+    use super::super::shares::Shares;
+    use super::*;
+
+    #[test]
+    fn equal_decisions_are_one() {
+        let decision = |candidate, rule: &str| Decision {
+            source: Source::Candidates(Shares::whole(candidate)),
+            ttl: 30,
+            rule: rule.to_owned(),
+            reasons: Vec::new(),
+            since: START,
+        };
+        let mut sharing = Sharing::default();
+        let first = sharing.shared(decision(0, "up"));
+        assert!(Arc::ptr_eq(&first, &sharing.shared(decision(0, "up"))));
+        for other in [decision(1, "up"), decision(0, "down")] {
+            assert_eq!(*sharing.shared(other.clone()), other);
+            assert!(!Arc::ptr_eq(&first, &sharing.shared(other)));
+        }
+    }
+}
