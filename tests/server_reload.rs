@@ -246,3 +246,25 @@ fn a_name_of_two_zones_is_steered_by_the_deeper_one() {
     assert_eq!(server.ask(name, RecordType::A).answers.len(), 1);
     server.stop();
 }
+
+#[test]
+fn a_zone_that_did_not_change_is_told_what_came_with_another() {
+    let (site, targets) = (Site::new(), Targets::new(2));
+    let inner = "_steer.www IN TXT \"cdn=bunny id=inner to=x.b.example.\"\n";
+    site.zone("a.example", &(targets.steered("www", "") + inner));
+    site.zone("b.example", "x 60 IN A 192.0.2.7\n");
+    let server = site.start();
+    let report = server.reload();
+    assert_eq!((&report["ok"], &report["changed"]), (&json!(true), &json!([])), "{report}");
+    site.zone("b.example", &targets.steered("x", ""));
+    let report = server.reload();
+    assert!(lines(&report, "errors").contains("the target x.b.example. is itself steered"), "{report}");
+    assert_eq!(
+        (server.zone("a.example.")["state"].as_str(), server.zone("b.example.")["state"].as_str()),
+        (Some("stale"), Some("serving"))
+    );
+    site.zone("b.example", "x 60 IN A 192.0.2.7\n");
+    assert_eq!(server.reload()["ok"], true);
+    assert_eq!(server.zone("a.example.")["state"], "serving");
+    server.stop();
+}

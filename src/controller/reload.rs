@@ -4,6 +4,7 @@
 //! asks is told of that file.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use tokio::task::{JoinError, JoinHandle};
@@ -63,6 +64,7 @@ impl Task {
             current: self.zones.clone(),
             kept,
             now: self.clock.now(),
+            threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         }
     }
 
@@ -74,7 +76,10 @@ impl Task {
             return;
         }
         let (file, config) = (self.config_file.clone(), self.config.clone());
+        // Answers go on meanwhile: half of the cores are theirs.
         let load = self.load(&config, BTreeMap::new());
+        let threads = NonZeroUsize::new(load.threads.get() / 2).unwrap_or(NonZeroUsize::MIN);
+        let load = Load { threads, ..load };
         let (client_key, areas) = (self.client_key, self.areas.clone());
         let task = tokio::task::spawn_blocking(move || {
             let (config, errors) = file.map_or((config.clone(), Vec::new()), |file| file.reread(&config));

@@ -11,7 +11,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher;
-use std::path::PathBuf;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -21,7 +22,7 @@ use crate::image::{self, CompiledZone, Image};
 use crate::steer::policy::SteeredName;
 use crate::steer::time::Time;
 use crate::zone::diagnostic::{Diagnostic, Severity};
-use crate::zone::folder::{Loaded, Settings, load_folder, load_texts};
+use crate::zone::folder::{Known, Loaded, Plan, Settings, load_folder_as, load_texts};
 use crate::zone::name::Name;
 use crate::zone::texts::Texts;
 
@@ -42,6 +43,10 @@ pub struct Entry {
     pub diagnostics: Vec<Diagnostic>,
     /// Of the text that is served.
     digest: u64,
+    /// The files that it includes.
+    included: Vec<String>,
+    /// Of the settings that it was read against.
+    settings: u64,
 }
 
 impl Entry {
@@ -65,6 +70,8 @@ pub struct Load {
     /// The texts that zones were last good with, from the store: for the first load.
     pub kept: BTreeMap<String, Texts>,
     pub now: Time,
+    /// How many threads read and compile.
+    pub threads: NonZeroUsize,
 }
 
 /// What a load found: the whole of what is served from now on.
@@ -111,7 +118,11 @@ impl Load {
     }
 
     fn read_folder(&self, outcome: &mut LoadOutcome) {
-        let folder = load_folder(&self.folder, &self.zones);
+        let settings = settings_digest(&self.zones);
+        let compile = |zone| Arc::new(CompiledZone::compile(zone));
+        let known = |origin: &Name, file: &Path| self.known(origin, file, settings);
+        let plan = Plan { threads: self.threads, compile: &compile, known: &known };
+        let folder = load_folder_as(&self.folder, &self.zones, &plan);
         outcome.errors.extend(folder.diagnostics.iter().map(Diagnostic::to_string));
         for loaded in folder.zones {
             if loaded.origin.is_root() && loaded.zone.is_none() {
@@ -120,7 +131,7 @@ impl Load {
                 continue;
             }
             let origin = loaded.origin.to_lowercase().to_string();
-            let entry = self.entry(&origin, loaded, outcome);
+            let entry = self.entry(&origin, loaded, settings, outcome);
             outcome.warnings += entry.warnings();
             outcome.zones.insert(origin, entry);
         }
@@ -128,15 +139,29 @@ impl Load {
         outcome.removed = gone.cloned().collect();
     }
 
-    fn entry(&self, origin: &str, loaded: Loaded, outcome: &mut LoadOutcome) -> Entry {
+    /// What is served of a file need not be read again, unless its octets or the settings are others.
+    fn known(&self, origin: &Name, file: &Path, settings: u64) -> Option<Known<'_, Arc<CompiledZone>>> {
+        let entry = self.current.get(&origin.to_lowercase().to_string())?;
+        let same = entry.state == ZoneState::Serving && entry.settings == settings && entry.file == file;
+        let zone = entry.zone.as_ref().filter(|_| same)?;
+        let (included, diagnostics) = (&entry.included, &entry.diagnostics);
+        Some(Known { digest: entry.digest, included, zone, diagnostics })
+    }
+
+    fn entry(
+        &self,
+        origin: &str,
+        loaded: Loaded<Arc<CompiledZone>>,
+        settings: u64,
+        outcome: &mut LoadOutcome,
+    ) -> Entry {
         let current = self.current.get(origin);
         let Some(zone) = loaded.zone else {
             let errors = loaded.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
             outcome.errors.extend(errors.map(Diagnostic::to_string));
-            return self.entry_of_broken(origin, loaded);
+            return self.entry_of_broken(origin, loaded, settings);
         };
-        let digest = digest(&loaded.texts);
-        let unchanged = current.filter(|entry| entry.digest == digest && entry.zone.is_some());
+        let unchanged = current.filter(|entry| entry.digest == loaded.digest && entry.zone.is_some());
         if unchanged.is_none() {
             outcome.changed.push(origin.to_owned());
             if self.kept.get(origin) != Some(&loaded.texts) {
@@ -146,17 +171,19 @@ impl Load {
         Entry {
             origin: loaded.origin,
             // The text may be the same and still say something else, where defaults have changed.
-            zone: Some(Arc::new(CompiledZone::compile(zone))),
+            zone: Some(zone),
             state: ZoneState::Serving,
             file: loaded.path,
             loaded: unchanged.map_or(Some(self.now), |entry| entry.loaded),
             diagnostics: loaded.diagnostics,
-            digest,
+            digest: loaded.digest,
+            included: loaded.included,
+            settings,
         }
     }
 
     /// The file is broken: what is served goes on, else what is kept, else nothing.
-    fn entry_of_broken(&self, origin: &str, loaded: Loaded) -> Entry {
+    fn entry_of_broken(&self, origin: &str, loaded: Loaded<Arc<CompiledZone>>, settings: u64) -> Entry {
         let mut entry = Entry {
             origin: loaded.origin.clone(),
             zone: None,
@@ -165,6 +192,8 @@ impl Load {
             loaded: None,
             diagnostics: loaded.diagnostics,
             digest: 0,
+            included: loaded.included,
+            settings,
         };
         if let Some(current) = self.current.get(origin).filter(|current| current.zone.is_some()) {
             entry.zone.clone_from(&current.zone);
@@ -183,8 +212,8 @@ impl Load {
 
     fn kept_zone(&self, origin: &str, name: &Name) -> Option<(CompiledZone, u64)> {
         let texts = self.kept.get(origin)?;
-        let zone = load_texts(name, texts, &self.zones).zone?;
-        Some((CompiledZone::compile(zone), digest(texts)))
+        let loaded = load_texts(name, texts, &self.zones);
+        Some((CompiledZone::compile(loaded.zone?), loaded.digest))
     }
 
     /// The folder cannot be read: everything goes on, at a start with the kept texts.
@@ -205,6 +234,8 @@ impl Load {
                     loaded: Some(self.now),
                     diagnostics: Vec::new(),
                     digest,
+                    included: Vec::new(),
+                    settings: settings_digest(&self.zones),
                 };
                 outcome.zones.entry(origin.clone()).or_insert(entry);
             }
@@ -228,7 +259,7 @@ fn count(diagnostics: &[Diagnostic], severity: Severity) -> usize {
     diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count()
 }
 
-/// Tells texts apart within one run of the program.
-fn digest(texts: &Texts) -> u64 {
-    FixedState::default().hash_one((&texts.main, &texts.files))
+/// Tells settings apart within one run of the program.
+fn settings_digest(settings: &Settings) -> u64 {
+    FixedState::default().hash_one(format!("{settings:?}"))
 }

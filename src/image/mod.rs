@@ -44,8 +44,9 @@ pub use self::explain::{Answered, Trace, explain};
 use self::node::{Node, Rrset, Slot, Span, ZoneNode};
 use self::table::Table;
 use crate::steer::policy::SteeredName;
+use crate::zone::folder::Contents;
 use crate::zone::name::Name;
-use crate::zone::record::{Record, Zone};
+use crate::zone::record::{Record, Rtype, Zone};
 
 /// The most octets that a UDP answer has (RFC 9715, section 3: no fragments on any path).
 pub const MAX_UDP: usize = 1232;
@@ -125,6 +126,28 @@ impl CompiledZone {
     /// What its steering records say, sorted by name.
     pub fn steered(&self) -> &[Arc<SteeredName>] {
         &self.zone.steered
+    }
+}
+
+impl Contents for CompiledZone {
+    fn origin(&self) -> &Name {
+        self.origin()
+    }
+
+    fn steered(&self) -> &[Arc<SteeredName>] {
+        self.steered()
+    }
+
+    fn stands(&self, name: &[u8]) -> bool {
+        self.zone.stands(name)
+    }
+
+    fn has(&self, name: &[u8], rtype: Rtype) -> bool {
+        self.zone.has(name, rtype)
+    }
+
+    fn alias(&self, name: &[u8], rtype: Rtype) -> Option<Name> {
+        self.zone.alias(name, rtype)
     }
 }
 

@@ -12,59 +12,45 @@
 //! | an RRset that no message holds (RFC 1035, section 4.2.2) | warning |
 //! | RRsets with differing TTLs (the lowest is taken); records given twice (one is kept) | warning |
 
+mod occlusion;
 mod targets;
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use super::diagnostic::Severity;
 use super::log::{Log, Place};
 use super::name::Name;
 use super::names::{Names, ancestors};
-use super::record::{Record, Rtype, is_hidden};
+use super::places::Places;
+use super::reader::Reading;
+use super::record::Rtype;
+use super::records::Records;
 use super::rtype::Field;
+use super::sources::Sources;
 
 const NSEC3: Rtype = Rtype(50);
 const KEY: Rtype = Rtype(25);
 /// What a message of 65,535 octets has left behind the shortest question, and an OPT.
 const MAX_RRSET: usize = 65_535 - 12 - 5 - 11;
 
-/// Reports all faults; drops records given twice and evens out TTLs.
-pub(super) fn check(records: &mut Vec<Record>, places: &mut Vec<Place>, origin: &Name, log: &mut Log) {
-    let outside = outside(records, places, origin, log);
-    let names = Names::new(records, &outside);
-    let zone = Zone { records, places, names, origin };
-    zone.apex(log);
-    let mut even = Evening::default();
-    let (mut cuts, mut dnames) = (Vec::new(), Vec::new());
-    for (first, alone) in zone.names.owners() {
-        zone.owner(first, alone, &mut even, &mut cuts, &mut dnames, log);
-    }
-    zone.occlusion(!cuts.is_empty(), !dnames.is_empty(), log);
-    for (at, record) in zone.records.iter().enumerate() {
-        match record.rtype {
-            Rtype::NS => zone.nameserver(at, record, log),
-            Rtype::MX | Rtype::SRV => zone.exchange(at, record, log),
-            Rtype::CNAME => zone.alias(at, record, log),
-            _ => {}
-        }
-    }
+/// Reports all faults but those that the reader reports; drops records given twice and evens out TTLs.
+pub(super) fn check(reading: &mut Reading, origin: &Name) {
+    let Reading { records, index, places, sources, log, .. } = reading;
+    let mut zone = Zone { names: Names::new(records, index), places, sources, origin, cuts: false, dnames: false };
+    let even = zone.owners(log);
+    zone.occlusion(log);
+    zone.targets(log);
     even.apply(records, places);
 }
 
-/// Records that are not in the zone.
-fn outside(records: &[Record], places: &[Place], origin: &Name, log: &mut Log) -> Vec<u32> {
-    let mut outside = Vec::new();
-    for (at, record) in records.iter().enumerate() {
-        if !record.owner.is_within(origin) {
-            log.error_with_help(
-                places.get(at).copied(),
-                format!("{} is outside the zone {origin}", record.owner),
-                "the file's name says the zone's origin; a name without a dot at its end is taken below it",
-            );
-            outside.push(at as u32);
-        }
-    }
-    outside
+/// A record that is not in the zone.
+pub(super) fn outside(owner: &Name, origin: &Name, place: Place, log: &mut Log) {
+    log.error_with_help(
+        place,
+        format!("{owner} is outside the zone {origin}"),
+        "the file's name says the zone's origin; a name without a dot at its end is taken below it",
+    );
 }
 
 /// What to change when all is checked: the records are borrowed until then.
@@ -75,215 +61,201 @@ struct Evening {
 }
 
 impl Evening {
-    fn apply(mut self, records: &mut Vec<Record>, places: &mut Vec<Place>) {
+    fn apply(mut self, records: &mut Records, places: &mut Places) {
         for (at, ttl) in self.ttls {
-            if let Some(record) = records.get_mut(at) {
-                record.ttl = ttl;
-            }
+            records.set_ttl(at, ttl);
         }
-        if self.drop.is_empty() {
-            return;
+        if !self.drop.is_empty() {
+            self.drop.sort_unstable();
+            records.drop_all(&self.drop, &mut places.starts);
         }
-        self.drop.sort_unstable();
-        let mut at = 0..;
-        records.retain(|_| at.next().is_none_or(|at| self.drop.binary_search(&at).is_err()));
-        let mut at = 0..;
-        places.retain(|_| at.next().is_none_or(|at| self.drop.binary_search(&at).is_err()));
     }
 }
 
 struct Zone<'a> {
-    records: &'a [Record],
-    places: &'a [Place],
     names: Names<'a>,
+    places: &'a Places,
+    sources: &'a Sources,
     origin: &'a Name,
+    /// Whether there is any zone cut, any DNAME: where not, nothing is looked up above a name.
+    cuts: bool,
+    dnames: bool,
 }
 
-impl Zone<'_> {
+impl<'a> Zone<'a> {
     fn place(&self, at: usize) -> Option<Place> {
-        self.places.get(at).copied()
+        self.places.of(at, self.sources)
     }
 
-    fn apex(&self, log: &mut Log) {
-        let soas = self.records.iter().enumerate().filter(|(_, record)| record.rtype == Rtype::SOA);
-        let mut apex: Option<&Record> = None;
-        for (at, record) in soas {
-            if !record.owner.is_within(self.origin) {
+    fn records(&self) -> &'a Records {
+        self.names.records
+    }
+
+    /// The rules for what stands at one name, name by name.
+    fn owners(&mut self, log: &mut Log) -> Evening {
+        let mut even = Evening::default();
+        let records = self.records();
+        self.apex(records.range_of(0), log);
+        for (owner, range) in records.ranges() {
+            let alone = range.len() == 1;
+            if alone && !matches!(records.rtype(range.start), Rtype::NS | Rtype::DS | Rtype::DNAME | Rtype::SOA) {
                 continue;
             }
-            if !self.origin.is_within(&record.owner) {
-                log.error(self.place(at), format!("a SOA record stands at the apex alone, which is {}", self.origin));
-            } else if apex.is_some_and(|first| !same(first, record)) {
-                log.error(self.place(at), "a zone has one SOA record");
-            } else {
-                apex = Some(record);
+            self.owner(owner, range.clone(), log);
+            if !alone {
+                self.aliases(owner, range.clone(), log);
+                self.sets(owner, range, &mut even, log);
             }
         }
-        if apex.is_none() {
+        even
+    }
+
+    fn apex(&self, range: Range<usize>, log: &mut Log) {
+        let soa = Self::first(self.records(), range.clone(), Rtype::SOA);
+        if soa.is_none() {
             log.error(None, format!("the zone {} has no SOA record at its apex", self.origin));
         }
-        if !self.names.has(self.origin.as_wire(), Rtype::NS) {
+        if Self::first(self.records(), range, Rtype::NS).is_none() {
             log.error(None, format!("the zone {} has no NS records at its apex", self.origin));
         }
     }
 
-    /// The rules for what stands at one name.
-    fn owner(
-        &self,
-        first: usize,
-        alone: bool,
-        even: &mut Evening,
-        cuts: &mut Vec<usize>,
-        dnames: &mut Vec<usize>,
-        log: &mut Log,
-    ) {
-        let Some(record) = self.records.get(first) else { return };
-        let owner = record.owner.as_wire();
-        let is_apex = owner.len() == self.origin.as_wire().len();
-        let has = |rtype| if alone { record.rtype == rtype } else { self.names.has(owner, rtype) };
-        if has(Rtype::NS) && !is_apex {
-            cuts.push(first);
-            if record.owner.is_wildcard() {
-                let message = format!("{} is a wildcard: it cannot be delegated (RFC 4592, section 4.2)", record.owner);
-                log.error(self.place(first), message);
-            }
-        } else if has(Rtype::DS) {
-            let at =
-                self.names.at(owner).find(|at| self.records.get(*at).is_some_and(|record| record.rtype == Rtype::DS));
-            log.warning(
-                at.and_then(|at| self.place(at)),
-                "a DS record belongs to a delegation, and no NS records stand here",
-            );
-        }
-        if has(Rtype::DNAME) {
-            dnames.push(first);
-        }
-        if alone {
-            return;
-        }
-        self.aliases(owner, is_apex, log);
-        self.sets(owner, even, log);
+    /// The first record of a type among those of an owner.
+    fn first(records: &Records, mut range: Range<usize>, rtype: Rtype) -> Option<usize> {
+        range.find(|at| records.rtype(*at) == rtype)
     }
 
-    fn aliases(&self, owner: &[u8], is_apex: bool, log: &mut Log) {
-        let all: Vec<(usize, &Record)> =
-            self.names.at(owner).filter_map(|at| Some((at, self.records.get(at)?))).collect();
+    fn owner(&mut self, owner: u32, range: Range<usize>, log: &mut Log) {
+        let records = self.records();
+        let is_apex = owner == 0;
+        let first = |rtype| Self::first(records, range.clone(), rtype);
+        self.soas(owner, range.clone(), log);
+        if let Some(at) = first(Rtype::NS).filter(|_| !is_apex) {
+            self.cuts = true;
+            let name = records.name_of(owner);
+            if name.is_wildcard() {
+                let message = format!("{name} is a wildcard: it cannot be delegated (RFC 4592, section 4.2)");
+                let at = range.clone().min_by_key(|at| self.places.start(*at)).unwrap_or(at);
+                log.error(self.place(at), message);
+            }
+        } else if let Some(at) = first(Rtype::DS).filter(|_| is_apex || first(Rtype::NS).is_none()) {
+            log.warning(self.place(at), "a DS record belongs to a delegation, and no NS records stand here");
+        }
+        self.dnames |= first(Rtype::DNAME).is_some();
+    }
+
+    /// One at the apex, none elsewhere.
+    fn soas(&self, owner: u32, range: Range<usize>, log: &mut Log) {
+        let records = self.records();
+        let mut soas = range.filter(|at| records.rtype(*at) == Rtype::SOA);
+        if owner != 0 {
+            for at in soas {
+                log.error(self.place(at), format!("a SOA record stands at the apex alone, which is {}", self.origin));
+            }
+            return;
+        }
+        let Some(apex) = soas.next() else { return };
+        for at in soas.filter(|at| !same(records, apex, *at)) {
+            log.error(self.place(at), "a zone has one SOA record");
+        }
+    }
+
+    fn aliases(&self, owner: u32, range: Range<usize>, log: &mut Log) {
+        let records = self.records();
+        let is_apex = owner == 0;
+        let first = |rtype| Self::first(records, range.clone(), rtype);
         let beside = |rtype: Rtype| matches!(rtype, Rtype::RRSIG | Rtype::NSEC | KEY | NSEC3);
-        let cname = all.iter().find(|(_, record)| record.rtype == Rtype::CNAME);
-        if let Some((cname_at, cname)) = cname {
-            let other = all.iter().find(|(_, record)| record.rtype != Rtype::CNAME && !beside(record.rtype));
-            if let Some((at, other)) = other {
-                let message = format!("a CNAME record stands alone, but {} has {} too", cname.owner, other.rtype);
+        if let Some(cname) = first(Rtype::CNAME) {
+            let others = range.clone().filter(|at| records.rtype(*at) != Rtype::CNAME && !beside(records.rtype(*at)));
+            // The one that came first.
+            if let Some(other) = others.min_by_key(|at| self.places.start(*at)) {
+                let (name, rtype) = (records.name_of(owner), records.rtype(other));
+                let message = format!("a CNAME record stands alone, but {name} has {rtype} too");
                 let help = is_apex.then(|| {
                     "the apex always has SOA and NS: give it addresses, or steer it (`_steer`), which answers those of the targets"
                         .to_owned()
                 });
-                log.told(Severity::Error, self.place(*cname_at.max(at)), message, help);
+                let later = if self.places.start(cname) > self.places.start(other) { cname } else { other };
+                log.told(Severity::Error, self.place(later), message, help);
             }
         }
         for rtype in [Rtype::CNAME, Rtype::DNAME] {
-            let mut set = all.iter().filter(|(_, record)| record.rtype == rtype);
-            if let Some((_, first)) = set.next()
-                && let Some((at, record)) = set.find(|(_, record)| !same(first, record))
+            let mut set = range.clone().filter(|at| records.rtype(*at) == rtype);
+            if let Some(first) = set.next()
+                && let Some(at) = set.find(|at| !same(records, first, *at))
             {
-                log.error(self.place(*at), format!("{} has several {rtype} records", record.owner));
+                log.error(self.place(at), format!("{} has several {rtype} records", records.name_of(owner)));
             }
         }
-        let dname = all.iter().find(|(_, record)| record.rtype == Rtype::DNAME);
-        if let Some((at, record)) = dname.filter(|_| !is_apex && self.names.has(owner, Rtype::NS)) {
+        if let Some(at) = first(Rtype::DNAME).filter(|_| !is_apex && first(Rtype::NS).is_some()) {
+            let name = records.name_of(owner);
             log.error(
-                self.place(*at),
-                format!("{} has NS records: a DNAME cannot stand at a cut (RFC 6672, section 2.3)", record.owner),
+                self.place(at),
+                format!("{name} has NS records: a DNAME cannot stand at a cut (RFC 6672, section 2.3)"),
             );
         }
     }
 
     /// Records given twice, TTLs that differ.
-    fn sets(&self, owner: &[u8], even: &mut Evening, log: &mut Log) {
-        let mut all: Vec<(usize, &Record)> =
-            self.names.at(owner).filter_map(|at| Some((at, self.records.get(at)?))).collect();
-        all.sort_by(|(_, a), (_, b)| order(a, b));
-        for set in all.chunk_by(|(_, a), (_, b)| a.rtype == b.rtype) {
-            if set.len() == 1 {
-                continue;
+    fn sets(&self, owner: u32, range: Range<usize>, even: &mut Evening, log: &mut Log) {
+        let records = self.records();
+        let mut start = range.start;
+        while start < range.end {
+            let rtype = records.rtype(start);
+            let end = (start..range.end).find(|at| records.rtype(*at) != rtype).unwrap_or(range.end);
+            if end - start > 1 {
+                self.set(owner, start..end, even, log);
             }
-            for doubles in set.chunk_by(|(_, a), (_, b)| same(a, b)) {
-                for (at, record) in doubles.iter().skip(1) {
-                    log.warning(self.place(*at), format!("this {} record is given twice", record.rtype));
-                    even.drop.push(*at);
-                }
-            }
-            self.ttls(set, even, log);
-            self.size(set, log);
+            start = end;
         }
+    }
+
+    /// One RRset of several records.
+    fn set(&self, owner: u32, set: Range<usize>, even: &mut Evening, log: &mut Log) {
+        let records = self.records();
+        let mut sorted: Vec<usize> = set.clone().collect();
+        sorted.sort_by(|a, b| order(records, *a, *b));
+        for doubles in sorted.chunk_by(|a, b| same(records, *a, *b)) {
+            for at in doubles.iter().skip(1) {
+                log.warning(self.place(*at), format!("this {} record is given twice", records.rtype(*at)));
+                even.drop.push(*at);
+            }
+        }
+        self.ttls(owner, set.clone(), even, log);
+        self.size(owner, set, sorted.first().copied(), log);
     }
 
     /// Each record has a pointer to its owner, type, class, TTL and length before its data.
-    fn size(&self, set: &[(usize, &Record)], log: &mut Log) {
-        let octets: usize = set.iter().map(|(_, record)| 12 + record.rdata.len()).sum();
-        if let Some((at, record)) = set.first().filter(|_| octets > MAX_RRSET) {
+    fn size(&self, owner: u32, mut set: Range<usize>, told: Option<usize>, log: &mut Log) {
+        let records = self.records();
+        let octets: usize = set.clone().map(|at| 12 + records.rdata(at).len()).sum();
+        if octets > MAX_RRSET {
+            let at = told.or_else(|| set.next()).unwrap_or(0);
             let message = format!(
                 "the {} records of {} have {octets} octets, more than any message: they are answered with SERVFAIL",
-                record.rtype, record.owner
+                records.rtype(at),
+                records.name_of(owner)
             );
-            log.warning(self.place(*at), message);
+            log.warning(self.place(at), message);
         }
     }
 
-    fn ttls(&self, set: &[(usize, &Record)], even: &mut Evening, log: &mut Log) {
-        let ttls = || set.iter().map(|(_, record)| record.ttl);
+    fn ttls(&self, owner: u32, set: Range<usize>, even: &mut Evening, log: &mut Log) {
+        let records = self.records();
+        let ttls = || set.clone().map(|at| records.ttl(at));
         let (Some(low), Some(high)) = (ttls().min(), ttls().max()) else { return };
+        let rtype = records.rtype(set.start);
         // Signatures have the TTLs of what they sign.
-        if low == high || set.iter().any(|(_, record)| record.rtype == Rtype::RRSIG) {
+        if low == high || rtype == Rtype::RRSIG {
             return;
         }
-        let first = set.iter().min_by_key(|(at, _)| *at).map_or(low, |(_, record)| record.ttl);
-        let other = set.iter().filter(|(_, record)| record.ttl != first).min_by_key(|(at, _)| *at);
-        if let Some((at, record)) = other {
-            let message =
-                format!("the TTLs of {} {} differ ({low} to {high}): {low} is taken", record.owner, record.rtype);
-            log.warning(self.place(*at), message);
+        let first = records.ttl(set.start);
+        if let Some(at) = set.clone().find(|at| records.ttl(*at) != first) {
+            let name = records.name_of(owner);
+            let message = format!("the TTLs of {name} {rtype} differ ({low} to {high}): {low} is taken");
+            log.warning(self.place(at), message);
         }
-        even.ttls.extend(set.iter().map(|(at, _)| (*at, low)));
-    }
-
-    /// Records that a cut or a DNAME above them hides.
-    fn occlusion(&self, cuts: bool, dnames: bool, log: &mut Log) {
-        if !cuts && !dnames {
-            return;
-        }
-        let glue: std::collections::HashSet<Vec<u8>> = self
-            .records
-            .iter()
-            .filter(|record| record.rtype == Rtype::NS)
-            .map(|record| record.rdata.to_ascii_lowercase())
-            .collect();
-        for (at, record) in self.records.iter().enumerate() {
-            let owner = record.owner.as_wire();
-            if !record.owner.is_within(self.origin) || is_hidden(&record.owner) {
-                continue;
-            }
-            let is_glue = matches!(record.rtype, Rtype::A | Rtype::AAAA) && glue.contains(&owner.to_ascii_lowercase());
-            let at_cut = matches!(record.rtype, Rtype::NS | Rtype::DS | Rtype::NSEC | Rtype::RRSIG);
-            let below = self.above(owner).skip(1).find(|above| self.names.has(above, Rtype::NS));
-            if dnames && let Some(dname) = self.dname_above(owner) {
-                let message =
-                    format!("{} is below the DNAME record at {} (RFC 6672, section 2.4)", record.owner, shown(dname));
-                log.error(self.place(at), message);
-            } else if let Some(cut) = below {
-                if !is_glue {
-                    log.warning(
-                        self.place(at),
-                        format!("{} is below the delegation at {}: nobody sees this record", record.owner, shown(cut)),
-                    );
-                }
-            } else if !is_glue && !at_cut && self.is_cut(owner) {
-                log.warning(
-                    self.place(at),
-                    format!("{} is delegated: nobody sees its {} record", record.owner, record.rtype),
-                );
-            }
-        }
+        even.ttls.extend(set.map(|at| (at, low)));
     }
 
     /// The name and those above it, without the apex.
@@ -292,14 +264,17 @@ impl Zone<'_> {
         ancestors(name).take_while(move |above| above.len() > apex)
     }
 
+    fn is_cut(&self, name: &[u8]) -> bool {
+        self.cuts && self.names.has(name, Rtype::NS)
+    }
+
     fn dname_above<'n>(&self, owner: &'n [u8]) -> Option<&'n [u8]> {
+        if !self.dnames {
+            return None;
+        }
         let apex = self.origin.as_wire().len();
         let mut above = ancestors(owner).take_while(move |above| above.len() >= apex).skip(1);
         above.find(|above| self.names.has(above, Rtype::DNAME))
-    }
-
-    fn is_cut(&self, owner: &[u8]) -> bool {
-        owner.len() > self.origin.as_wire().len() && self.names.has(owner, Rtype::NS)
     }
 }
 
@@ -307,19 +282,20 @@ fn shown(wire: &[u8]) -> String {
     Name::from_wire(wire).map_or_else(|error| error.to_string(), |name| name.to_string())
 }
 
-/// By type, then by data; names in the data compare without regard to case where they end it.
-fn order(a: &Record, b: &Record) -> Ordering {
-    a.rtype.cmp(&b.rtype).then_with(|| match tail(a.rtype) {
-        None => a.rdata.cmp(&b.rdata),
+/// Records of one type by their data; names in it compare without regard to case where they end it.
+fn order(records: &Records, a: usize, b: usize) -> Ordering {
+    let (left, right) = (records.rdata(a), records.rdata(b));
+    match tail(records.rtype(a)) {
+        None => left.cmp(right),
         Some(at) => {
-            let folded = |record: &Record| record.rdata.get(at..).unwrap_or_default().to_ascii_lowercase();
-            a.rdata.get(..at).cmp(&b.rdata.get(..at)).then_with(|| folded(a).cmp(&folded(b)))
+            let folded = |rdata: &[u8]| rdata.get(at..).unwrap_or_default().to_ascii_lowercase();
+            left.get(..at).cmp(&right.get(..at)).then_with(|| folded(left).cmp(&folded(right)))
         }
-    })
+    }
 }
 
-fn same(a: &Record, b: &Record) -> bool {
-    order(a, b) == Ordering::Equal
+fn same(records: &Records, a: usize, b: usize) -> bool {
+    order(records, a, b) == Ordering::Equal
 }
 
 /// Where the names begin in data that is numbers followed by names alone.

@@ -2,32 +2,79 @@
 //!
 //! Not zones: dotfiles, `*~ *.bak *.orig *.swp *.tmp *.inc *.md *.toml *.json`, what another file includes, sub-folders.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use super::diagnostic::{Diagnostic, Severity};
 pub use super::load::{Loaded, Settings, load_file, load_texts, origin_of, read_text};
 use super::load::{Unfinished, check_targets};
 use super::name::Name;
+use super::names::ancestors;
+use super::parallel::parallel;
+use super::record::Zone;
 use super::sources::{self, Library, Sources};
+pub use super::steering::targets::Contents;
+use super::steering::targets::wire;
+use super::texts::Texts;
+use crate::steer::policy::{SteeredName, Target};
 
 /// Zones of one folder.
 pub const MAX_ZONES: usize = 1_000_000;
 
 const NOT_ZONES: [&str; 9] = ["~", ".bak", ".orig", ".swp", ".tmp", ".inc", ".md", ".toml", ".json"];
 
-/// All zones of a folder.
-#[derive(Clone, Debug, Default)]
-pub struct Folder {
+/// All zones of a folder; `C` is what was made of each.
+#[derive(Clone, Debug)]
+pub struct Folder<C = Zone> {
     /// By the names of their files.
-    pub zones: Vec<Loaded>,
+    pub zones: Vec<Loaded<C>>,
     /// Of the folder itself: unreadable, two files with one origin.
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Reads every zone file of a folder, and follows the targets of steered names through all of them.
+impl<C> Default for Folder<C> {
+    fn default() -> Self {
+        Self { zones: Vec::new(), diagnostics: Vec::new() }
+    }
+}
+
+/// What a zone's files came to when they were read last, against the same settings and without an error.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a, C> {
+    /// [`Loaded::digest`] of then.
+    pub digest: u64,
+    pub included: &'a [String],
+    pub zone: &'a C,
+    pub diagnostics: &'a [Diagnostic],
+}
+
+/// How a folder is loaded. Both functions are called on many threads.
+pub struct Plan<'a, C> {
+    /// At most so many threads.
+    pub threads: NonZeroUsize,
+    /// What to make of a good zone.
+    pub compile: &'a (dyn Fn(Zone) -> C + Sync),
+    /// What is known of the file at this path with this origin.
+    pub known: &'a (dyn Fn(&Name, &Path) -> Option<Known<'a, C>> + Sync),
+}
+
+/// Reads every zone file of a folder on all cores, and follows the targets of steered names through all of them.
 pub fn load_folder(folder: &Path, settings: &Settings) -> Folder {
+    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    load_folder_as(folder, settings, &Plan { threads, compile: &|zone| zone, known: &|_, _| None })
+}
+
+/// The same, with something made of each zone as soon as it is known to be good, and only where its files have changed.
+///
+/// What is known is taken as it is where the octets of all the zone's files are the same; a zone that has steered names
+/// is read again where its targets may lead elsewhere than before, but is not made again.
+pub fn load_folder_as<C>(folder: &Path, settings: &Settings, plan: &Plan<'_, C>) -> Folder<C>
+where
+    C: Contents + Clone + Send + Sync,
+{
     let mut all = Folder::default();
     let files = match files(folder) {
         Ok(files) => files,
@@ -37,18 +84,12 @@ pub fn load_folder(folder: &Path, settings: &Settings) -> Folder {
             return all;
         }
     };
-    let mut zones: Vec<Unfinished> = Vec::new();
-    for file in files {
-        match read(folder, &file, settings) {
-            Ok(zone) => zones.push(zone),
-            Err(failed) => all.zones.push(*failed),
-        }
-    }
-    leave_out_included(&mut zones, &mut all.zones);
-    all.diagnostics.extend(doubles(&mut zones));
-    check_targets(&mut zones);
-    all.zones.extend(zones.into_iter().map(Unfinished::finish));
-    all.zones.sort_by(|a, b| a.path.cmp(&b.path));
+    let load = Load { folder, settings, plan, files: &files, origins: OnceLock::new() };
+    let mut steps = parallel((0..files.len()).collect(), plan.threads, |at| load.step(at));
+    leave_out_included(&mut steps);
+    follow_targets(&mut steps);
+    all.zones = parallel(steps, plan.threads, |step| load.finish(step));
+    all.diagnostics.extend(doubles(&mut all.zones));
     all
 }
 
@@ -59,7 +100,8 @@ fn files(folder: &Path) -> std::io::Result<Vec<String>> {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         // A link counts as what it leads to; a broken one is reported when it is read.
-        let is_folder = fs::metadata(entry.path()).is_ok_and(|meta| meta.is_dir());
+        let kind = entry.file_type()?;
+        let is_folder = kind.is_dir() || (kind.is_symlink() && fs::metadata(entry.path()).is_ok_and(|it| it.is_dir()));
         if !is_folder && is_zone_file(&name) && files.len() < MAX_ZONES {
             files.push(name);
         }
@@ -73,30 +115,136 @@ pub fn is_zone_file(name: &str) -> bool {
     !name.starts_with('.') && !NOT_ZONES.iter().any(|end| name.ends_with(end))
 }
 
-fn read(folder: &Path, file: &str, settings: &Settings) -> Result<Unfinished, Box<Loaded>> {
-    let path = folder.join(file);
-    let shown = path.display().to_string();
-    let failed = |origin: Name, message: String| {
-        Box::new(Loaded::failed(origin, path.clone(), Diagnostic::of_file(Severity::Error, shown.clone(), message)))
-    };
-    let origin = origin_of(file).map_err(|message| failed(Name::root(), message))?;
-    let octets =
-        sources::read(&path).map_err(|error| failed(origin.clone(), format!("cannot read the file: {error}")))?;
-    let sources = Sources::new(file.to_owned(), shown.clone(), octets);
-    Ok(Unfinished::read(sources, &Library::Folder(folder), origin, path, settings))
+/// One load of a folder.
+struct Load<'a, 'k, C> {
+    folder: &'a Path,
+    settings: &'a Settings,
+    plan: &'a Plan<'k, C>,
+    files: &'a [String],
+    /// Of all files, in wire format and lower case; made when it is first asked for.
+    origins: OnceLock<HashSet<Name>>,
+}
+
+/// How far one file has come.
+enum Step<C> {
+    Done(Loaded<C>),
+    /// Its targets, or those that lead to it, have to be followed.
+    Waiting(Box<Unfinished>),
+}
+
+impl<C: Contents + Clone> Load<'_, '_, C> {
+    fn step(&self, at: usize) -> Step<C> {
+        let file = self.files.get(at).map_or("", String::as_str);
+        let path = self.folder.join(file);
+        let shown = path.display().to_string();
+        let failed = |origin: Name, message: String| {
+            Step::Done(Loaded::failed(
+                origin,
+                path.clone(),
+                Diagnostic::of_file(Severity::Error, shown.clone(), message),
+            ))
+        };
+        let origin = match origin_of(file) {
+            Ok(origin) => origin,
+            Err(message) => return failed(Name::root(), message),
+        };
+        let octets = match sources::read(&path) {
+            Ok(octets) => octets,
+            Err(error) => return failed(origin, format!("cannot read the file: {error}")),
+        };
+        if let Some(known) = (self.plan.known)(&origin, &path).filter(|known| self.holds(known, file, &octets)) {
+            return Step::Done(Loaded {
+                origin,
+                path,
+                digest: known.digest,
+                included: known.included.to_vec(),
+                unchanged: true,
+                zone: Some(known.zone.clone()),
+                diagnostics: known.diagnostics.to_vec(),
+                texts: Texts::default(),
+            });
+        }
+        let sources = Sources::new(file.to_owned(), shown, octets);
+        let zone = Unfinished::read(sources, &Library::Folder(self.folder), origin, path, self.settings);
+        if zone.waits() { Step::Waiting(Box::new(zone)) } else { Step::Done(self.make(zone)) }
+    }
+
+    /// Whether reading a zone again would come to what is known of it. Whatever is said of its targets depends on other
+    /// zones; where nothing is said and none of them is in any zone here, there will be nothing to say.
+    fn holds(&self, known: &Known<'_, C>, file: &str, octets: &[u8]) -> bool {
+        let same = sources::digest_of(self.folder, file, octets, known.included) == Some(known.digest);
+        let steered = known.zone.steered();
+        same && (steered.is_empty() || (known.diagnostics.is_empty() && !self.leads_to_ours(steered)))
+    }
+
+    fn leads_to_ours(&self, steered: &[Arc<SteeredName>]) -> bool {
+        let origins = self.origins.get_or_init(|| {
+            self.files.iter().filter_map(|file| origin_of(file).ok()).map(|origin| origin.to_lowercase()).collect()
+        });
+        let mut targets = steered.iter().flat_map(|name| &name.candidates).filter_map(|one| match &one.target {
+            Target::Name(name) => wire(name).map(|name| name.to_lowercase()),
+            Target::Addresses(_) => None,
+        });
+        targets.any(|name| {
+            ancestors(name.as_wire()).any(|above| Name::from_wire(above).is_ok_and(|above| origins.contains(&above)))
+        })
+    }
+
+    fn finish(&self, step: Step<C>) -> Loaded<C> {
+        match step {
+            Step::Done(loaded) => loaded,
+            Step::Waiting(zone) => self.make(*zone),
+        }
+    }
+
+    fn make(&self, zone: Unfinished) -> Loaded<C> {
+        let known = (self.plan.known)(&zone.origin, &zone.path);
+        zone.finish(|zone, digest| match known.filter(|known| known.digest == digest) {
+            Some(known) => known.zone.clone(),
+            None => (self.plan.compile)(zone),
+        })
+    }
+}
+
+impl<C> Step<C> {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Done(loaded) => &loaded.path,
+            Self::Waiting(zone) => &zone.path,
+        }
+    }
+
+    fn included(&self) -> Vec<String> {
+        match self {
+            Self::Done(loaded) => loaded.included.clone(),
+            Self::Waiting(zone) => zone.included(),
+        }
+    }
 }
 
 /// A file that another one includes is no zone, whatever its name.
-fn leave_out_included(zones: &mut Vec<Unfinished>, failed: &mut Vec<Loaded>) {
-    let included: BTreeSet<String> = zones.iter().flat_map(Unfinished::included).collect();
-    zones.retain(|zone| !included.contains(zone.key()));
-    failed.retain(|zone| zone.path.file_name().is_none_or(|name| !included.contains(&*name.to_string_lossy())));
+fn leave_out_included<C>(steps: &mut Vec<Step<C>>) {
+    let included: BTreeSet<String> = steps.iter().flat_map(Step::included).collect();
+    if !included.is_empty() {
+        steps.retain(|step| step.path().file_name().is_none_or(|name| !included.contains(&*name.to_string_lossy())));
+    }
+}
+
+fn follow_targets<C: Contents>(steps: &mut [Step<C>]) {
+    let (mut read, mut compiled) = (Vec::new(), Vec::new());
+    for step in steps {
+        match step {
+            Step::Waiting(zone) => read.push(&mut **zone),
+            Step::Done(loaded) => compiled.extend(&loaded.zone),
+        }
+    }
+    check_targets(&mut read, &compiled);
 }
 
 /// Two files with one origin: neither is served from its file.
-fn doubles(zones: &mut [Unfinished]) -> Vec<Diagnostic> {
+fn doubles<C>(zones: &mut [Loaded<C>]) -> Vec<Diagnostic> {
     let mut by_origin: BTreeMap<Name, Vec<usize>> = BTreeMap::new();
-    for (at, zone) in zones.iter().enumerate() {
+    for (at, zone) in zones.iter().enumerate().filter(|(_, zone)| !zone.texts.files.is_empty() || zone.unchanged) {
         by_origin.entry(zone.origin.to_lowercase()).or_default().push(at);
     }
     let mut diagnostics = Vec::new();
@@ -107,8 +255,12 @@ fn doubles(zones: &mut [Unfinished]) -> Vec<Diagnostic> {
             let others: Vec<String> =
                 paths.iter().filter(|path| **path != zone.path).map(|path| path.display().to_string()).collect();
             let message = format!("two files have the origin {origin}: this one and {}", others.join(", "));
-            zone.log.error(None, message.clone());
-            diagnostics.push(Diagnostic::of_file(Severity::Error, zone.path.display().to_string(), message));
+            let told = Diagnostic::of_file(Severity::Error, zone.path.display().to_string(), message);
+            // Those of the file as a whole come first.
+            let place = zone.diagnostics.iter().position(|diagnostic| diagnostic.line != 0);
+            zone.diagnostics.insert(place.unwrap_or(zone.diagnostics.len()), told.clone());
+            zone.zone = None;
+            diagnostics.push(told);
         }
     }
     diagnostics

@@ -64,6 +64,11 @@ const CLASSES: [Class; 256] = {
     classes
 };
 
+#[inline]
+fn class_of(octet: u8) -> Class {
+    CLASSES[usize::from(octet)]
+}
+
 /// Reads the tokens of one text.
 #[derive(Debug)]
 pub(super) struct Lexer<'a> {
@@ -87,11 +92,13 @@ impl<'a> Lexer<'a> {
     }
 
     /// The octets of a token, escapes as they stand.
+    #[inline]
     pub(super) fn octets(&self, token: Token) -> &'a [u8] {
         self.text.get(token.start..token.end).unwrap_or_default()
     }
 
     /// The next token, without taking it.
+    #[inline]
     pub(super) fn peek(&mut self) -> Token {
         match self.peeked {
             Some(token) => token,
@@ -133,6 +140,12 @@ impl<'a> Lexer<'a> {
         self.taken
     }
 
+    /// Whether the token that was looked at last stands inside parentheses.
+    #[inline]
+    pub(super) fn is_enclosed(&self) -> bool {
+        self.depth > 0
+    }
+
     /// Takes the words up to the end of the record and says which octets they stand in; for `$GENERATE`.
     pub(super) fn rest_of_record(&mut self) -> (usize, usize) {
         let start = self.peek().start;
@@ -170,7 +183,25 @@ impl<'a> Lexer<'a> {
         self.at = (self.at + 1).min(self.text.len());
     }
 
+    #[inline]
     fn scan(&mut self) -> Token {
+        let start = self.at;
+        match self.class() {
+            Some(Class::Plain) => self.word(start),
+            // Between the words of a line stands one space, as a rule.
+            Some(Class::Space) if start > 0 && self.text.get(start - 1) != Some(&b'\n') => {
+                self.at += 1;
+                if self.class() == Some(Class::Plain) { self.word(start + 1) } else { self.scan_any() }
+            }
+            Some(Class::Newline) if self.depth == 0 => {
+                self.at += 1;
+                Token { kind: Kind::Newline, start, end: self.at }
+            }
+            _ => self.scan_any(),
+        }
+    }
+
+    fn scan_any(&mut self) -> Token {
         loop {
             let start = self.at;
             let Some(class) = self.class() else { return self.end() };
@@ -213,10 +244,22 @@ impl<'a> Lexer<'a> {
 
     #[inline]
     fn class(&self) -> Option<Class> {
-        self.text.get(self.at).and_then(|octet| CLASSES.get(usize::from(*octet))).copied()
+        self.text.get(self.at).map(|octet| class_of(*octet))
     }
 
+    #[inline(always)]
     fn word(&mut self, start: usize) -> Token {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let plain = rest.iter().position(|octet| class_of(*octet) != Class::Plain).unwrap_or(rest.len());
+        self.at += plain;
+        if rest.get(plain) == Some(&b'\\') {
+            return self.escaped_word(start);
+        }
+        Token { kind: Kind::Word, start, end: self.at }
+    }
+
+    #[cold]
+    fn escaped_word(&mut self, start: usize) -> Token {
         while let Some(class) = self.class() {
             match class {
                 Class::Plain => self.at += 1,

@@ -5,15 +5,12 @@ use std::sync::Arc;
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::faults;
-use super::log::Log;
 use super::name::Name;
 use super::reader::{self, Reading};
-use super::record::Record;
 use super::record::Zone;
-use super::records::Records;
 use super::sources::{self, Library, Sources};
 use super::steering::defaults::Defaults;
-use super::steering::targets::{self, Site};
+use super::steering::targets::{self, Contents, Site};
 use super::steering::{self, Draft, Known, Rules};
 use super::texts::Texts;
 use crate::steer::provider::Providers;
@@ -35,18 +32,25 @@ impl Default for Settings {
     }
 }
 
-/// One zone, good or not.
+/// One zone, good or not; `C` is what was made of it.
 #[derive(Clone, Debug)]
-pub struct Loaded {
+pub struct Loaded<C = Zone> {
     pub origin: Name,
     pub path: PathBuf,
+    /// Empty where nothing has changed.
     pub texts: Texts,
+    /// Tells the texts apart from others within one run of the program.
+    pub digest: u64,
+    /// The files that the main one includes, by their paths relative to the zones folder.
+    pub included: Vec<String>,
+    /// The texts are those that were known, and nothing was read but they.
+    pub unchanged: bool,
     /// None when there is any error.
-    pub zone: Option<Zone>,
+    pub zone: Option<C>,
     pub diagnostics: Vec<Diagnostic>,
 }
 
-impl Loaded {
+impl<C> Loaded<C> {
     pub fn errors(&self) -> usize {
         self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count()
     }
@@ -56,7 +60,10 @@ impl Loaded {
         Self {
             origin,
             path,
-            texts: Texts { main: String::new(), files: std::collections::BTreeMap::new() },
+            texts: Texts::default(),
+            digest: 0,
+            included: Vec::new(),
+            unchanged: false,
             zone: None,
             diagnostics: vec![diagnostic],
         }
@@ -106,10 +113,9 @@ pub fn origin_of(file: &str) -> Result<Name, String> {
 }
 
 fn read(sources: Sources, library: &Library<'_>, origin: Name, path: PathBuf, settings: &Settings) -> Loaded {
-    let mut one = [Unfinished::read(sources, library, origin, path, settings)];
-    check_targets(&mut one);
-    let [one] = one;
-    one.finish()
+    let mut one = Unfinished::read(sources, library, origin, path, settings);
+    check_targets::<Zone>(&mut [&mut one], &[]);
+    one.finish(|zone, _| zone)
 }
 
 /// A zone whose targets have not been followed: that needs all zones that are read together.
@@ -117,10 +123,8 @@ fn read(sources: Sources, library: &Library<'_>, origin: Name, path: PathBuf, se
 pub(super) struct Unfinished {
     pub origin: Name,
     pub path: PathBuf,
-    records: Vec<Record>,
-    sources: Sources,
+    reading: Reading,
     steered: Vec<Draft>,
-    pub log: Log,
 }
 
 impl Unfinished {
@@ -131,44 +135,55 @@ impl Unfinished {
         path: PathBuf,
         settings: &Settings,
     ) -> Self {
-        let Reading { mut records, mut places, sources, mut log } = reader::read(sources, library, &origin);
-        faults::check(&mut records, &mut places, &origin, &mut log);
+        let mut reading = reader::read(sources, library, &origin);
+        faults::check(&mut reading, &origin);
         let known = Known { providers: &settings.providers, areas: &settings.areas };
         let rules = Rules { known, defaults: &settings.defaults };
-        let steered = steering::read(&records, &places, &sources, &origin, rules, &mut log);
-        Self { origin, path, records, sources, steered, log }
+        let steered = steering::read(&mut reading, &origin, rules);
+        Self { origin, path, reading, steered }
     }
 
-    /// The key of its main file, and of those that it includes.
-    pub(super) fn key(&self) -> &str {
-        self.sources.keys().next().unwrap_or_default()
-    }
-
+    /// The keys of the files that its main one includes.
     pub(super) fn included(&self) -> Vec<String> {
-        self.sources.keys().skip(1).map(str::to_owned).collect()
+        self.reading.sources.keys().skip(1).map(str::to_owned).collect()
     }
 
-    pub(super) fn finish(self) -> Loaded {
-        let good = self.log.errors() == 0;
-        let diagnostics = self.log.diagnostics(&self.sources);
-        let zone = good.then(|| Zone {
-            origin: self.origin.clone(),
-            records: Records::new(&self.origin, self.records),
-            steered: self.steered.into_iter().map(|draft| Arc::new(draft.name)).collect(),
+    /// Whether its targets may still turn out to be wrong, or its records are needed for following those of others.
+    pub(super) fn waits(&self) -> bool {
+        !self.steered.is_empty() || self.reading.log.errors() > 0
+    }
+
+    /// What `make` makes of the zone, if it is good, and of the digest of its texts.
+    pub(super) fn finish<C>(self, make: impl FnOnce(Zone, u64) -> C) -> Loaded<C> {
+        let Self { origin, path, reading, steered } = self;
+        let Reading { mut records, index, places, sources, log, .. } = reading;
+        let good = log.errors() == 0;
+        let diagnostics = log.diagnostics(&sources);
+        let digest = sources.digest();
+        let included = sources.keys().skip(1).map(str::to_owned).collect();
+        // What is made of the records takes as much room as they: all else goes first.
+        drop((index, places));
+        let zone = good.then(|| {
+            records.shrink();
+            let steered = steered.into_iter().map(|draft| Arc::new(draft.name)).collect();
+            make(Zone { origin: origin.clone(), records, steered }, digest)
         });
-        Loaded { origin: self.origin, path: self.path, texts: self.sources.into_texts(), zone, diagnostics }
+        let texts = sources.into_texts();
+        Loaded { origin, path, texts, digest, included, unchanged: false, zone, diagnostics }
     }
 }
 
 /// Follows the targets of steered names through all these zones.
-pub(super) fn check_targets(zones: &mut [Unfinished]) {
+pub(super) fn check_targets<C: Contents>(zones: &mut [&mut Unfinished], compiled: &[&C]) {
     if zones.iter().all(|zone| zone.steered.is_empty()) {
         return;
     }
-    let sites: Vec<Site<'_>> = zones.iter().map(|zone| Site::new(&zone.origin, &zone.records, &zone.steered)).collect();
+    let read = zones.iter().map(|zone| Site::Read { names: zone.reading.names(), drafts: &zone.steered });
+    let compiled = compiled.iter().map(|zone| Site::Compiled(*zone));
+    let sites: Vec<Site<'_>> = read.chain(compiled).collect();
     for finding in targets::check(&sites) {
         if let Some(zone) = zones.get_mut(finding.zone) {
-            finding.tell(&mut zone.log);
+            finding.tell(&mut zone.reading.log);
         }
     }
 }

@@ -106,17 +106,104 @@ impl Name {
 
 /// Puts a name in presentation format behind what `wire` holds, as [`Name::from_text`] reads it. After an error `wire`
 /// may hold a part of it.
+#[inline]
 pub(super) fn append_text(text: &[u8], origin: &Name, wire: &mut Vec<u8>) -> Result<(), InvalidName> {
     let begin = wire.len();
-    if text == b"@" {
+    if append_labels(text, wire)? == Written::Relative {
         wire.extend_from_slice(&origin.0);
-        return Ok(());
     }
-    if text == b"." {
-        wire.push(0);
-        return Ok(());
+    // The origin itself is a name.
+    if wire.len() - begin > MAX_NAME { Err(InvalidName::LongName) } else { Ok(()) }
+}
+
+/// How a name was written: with a dot at its end, or below the origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    Absolute,
+    Relative,
+}
+
+/// Puts what a text says of a name behind what `wire` holds: the whole of an absolute name, of a relative one the labels
+/// below the origin. Whether the name is too long is left to the caller.
+#[inline]
+pub(super) fn append_labels(text: &[u8], wire: &mut Vec<u8>) -> Result<Written, InvalidName> {
+    match text {
+        b"@" => return Ok(Written::Relative),
+        b"." => {
+            wire.push(0);
+            return Ok(Written::Absolute);
+        }
+        _ => {}
     }
-    let mut label = begin;
+    // Where no escapes are, the wire format is the text moved by one octet: each dot makes room for the next length.
+    let begin = wire.len();
+    wire.push(0);
+    wire.extend_from_slice(text);
+    let octets = wire.get_mut(begin..).unwrap_or_default();
+    let mut label = 0;
+    for (at, octet) in (1..).zip(text) {
+        if *octet == b'.' {
+            let length = length(at - label - 1)?;
+            octets[label] = length;
+            label = at;
+        } else if *octet == b'\\' {
+            wire.truncate(begin);
+            return append_escaped(text, wire);
+        }
+    }
+    let last = text.len() - label;
+    if last == 0 && label > 0 {
+        octets[label] = 0;
+        return Ok(Written::Absolute);
+    }
+    octets[label] = length(last)?;
+    Ok(Written::Relative)
+}
+
+/// For each octet its lower case; zero for those that a text does not take for themselves.
+const PLAIN: [u8; 256] = {
+    let mut plain = [0; 256];
+    let mut octet = 1;
+    while octet < 256 {
+        plain[octet] = (octet as u8).to_ascii_lowercase();
+        octet += 1;
+    }
+    plain[b'.' as usize] = 0;
+    plain[b'\\' as usize] = 0;
+    plain
+};
+
+/// Puts a text that is one label as it stands, as most owners are, into `wire` in lower case. False for any other, after
+/// which `wire` holds nothing of use.
+#[inline]
+pub(super) fn one_label(text: &[u8], wire: &mut Vec<u8>) -> bool {
+    if !(1..=MAX_LABEL).contains(&text.len()) || text == b"@" {
+        return false;
+    }
+    wire.clear();
+    wire.push(text.len() as u8);
+    let mut plain = true;
+    wire.extend(text.iter().map(|octet| {
+        let folded = PLAIN[usize::from(*octet)];
+        plain &= folded != 0;
+        folded
+    }));
+    plain
+}
+
+/// The octet that begins a label of so many.
+#[inline]
+fn length(octets: usize) -> Result<u8, InvalidName> {
+    match octets {
+        0 => Err(InvalidName::EmptyLabel),
+        1..=MAX_LABEL => Ok(octets as u8),
+        _ => Err(InvalidName::LongLabel),
+    }
+}
+
+/// The same for a text that has escapes.
+fn append_escaped(text: &[u8], wire: &mut Vec<u8>) -> Result<Written, InvalidName> {
+    let mut label = wire.len();
     let mut absolute = false;
     wire.push(0);
     let mut octets = text.iter().copied();
@@ -133,23 +220,17 @@ pub(super) fn append_text(text: &[u8], origin: &Name, wire: &mut Vec<u8>) -> Res
         }
     }
     // After a last dot, the octet pushed for the next label is the root label already.
-    if !absolute {
-        close_label(wire, label)?;
-        wire.extend_from_slice(&origin.0);
+    if absolute {
+        return Ok(Written::Absolute);
     }
-    if wire.len() - begin > MAX_NAME { Err(InvalidName::LongName) } else { Ok(()) }
+    close_label(wire, label)?;
+    Ok(Written::Relative)
 }
 
 fn close_label(wire: &mut [u8], at: usize) -> Result<(), InvalidName> {
-    let len = wire.len() - at - 1;
-    if len == 0 {
-        return Err(InvalidName::EmptyLabel);
-    }
-    if len > MAX_LABEL {
-        return Err(InvalidName::LongLabel);
-    }
-    if let (Some(octet), Ok(len)) = (wire.get_mut(at), u8::try_from(len)) {
-        *octet = len;
+    let length = length(wire.len() - at - 1)?;
+    if let Some(octet) = wire.get_mut(at) {
+        *octet = length;
     }
     Ok(())
 }

@@ -1,138 +1,72 @@
-//! All owners of a zone and the records of each, found by name whatever its case.
-//!
-//! The names are borrowed from the records: a zone of a million names costs one map entry and a few numbers for each.
+//! The owners of a zone and the records of each, found by name whatever its case.
 
-use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
+use std::ops::Range;
 
-use foldhash::fast::RandomState;
+use super::index::Index;
+use super::name::MAX_NAME;
+use super::record::Rtype;
+use super::records::Records;
 
-use super::record::{Record, Rtype};
-
-const NONE: u32 = u32::MAX;
-
-/// Octets of a name that compare and hash without regard to ASCII case. Length octets are below `A`.
+/// A view of grouped records; made anew when these change.
 #[derive(Clone, Copy, Debug)]
-struct Folded<'a>(&'a [u8]);
-
-impl PartialEq for Folded<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.eq_ignore_ascii_case(other.0)
-    }
-}
-
-impl Eq for Folded<'_> {}
-
-impl Hash for Folded<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let mut folded = [0_u8; 256];
-        for (to, from) in folded.iter_mut().zip(self.0) {
-            *to = from.to_ascii_lowercase();
-        }
-        state.write(folded.get(..self.0.len()).unwrap_or(&folded));
-    }
-}
-
-/// What is known of one owner without going through its records.
-#[derive(Clone, Copy, Debug)]
-struct Owner {
-    first: u32,
-    last: u32,
-    /// A bit for each type that is asked for often: a question costs the same beside a million records.
-    types: u8,
-}
-
-/// The bit of a type; 0 for those without one.
-fn bit(rtype: Rtype) -> u8 {
-    match rtype {
-        Rtype::NS => 1,
-        Rtype::A => 2,
-        Rtype::AAAA => 4,
-        Rtype::CNAME => 8,
-        Rtype::DNAME => 16,
-        Rtype::DS => 32,
-        _ => 0,
-    }
-}
-
-#[derive(Debug)]
 pub(super) struct Names<'a> {
-    records: &'a [Record],
-    owners: HashMap<Folded<'a>, Owner, RandomState>,
-    /// For each record the next one with its owner.
-    next: Vec<u32>,
+    pub records: &'a Records,
+    index: &'a Index,
 }
 
 impl<'a> Names<'a> {
-    /// Leaves out records that `skip` names by their index (sorted).
-    pub(super) fn new(records: &'a [Record], skip: &[u32]) -> Self {
-        let owners = HashMap::with_capacity_and_hasher(records.len(), RandomState::default());
-        let mut names = Self { records, owners, next: vec![NONE; records.len()] };
-        let mut skip = skip.iter().copied().peekable();
-        for (at, record) in (0_u32..).zip(records) {
-            if skip.next_if_eq(&at).is_none() {
-                names.insert(at, record);
-            }
-        }
-        names
+    pub(super) fn new(records: &'a Records, index: &'a Index) -> Self {
+        Self { records, index }
     }
 
-    fn insert(&mut self, at: u32, record: &'a Record) {
-        let new = Owner { first: at, last: at, types: 0 };
-        let owner = self.owners.entry(Folded(record.owner.as_wire())).or_insert(new);
-        owner.types |= bit(record.rtype);
-        if owner.last != at {
-            if let Some(next) = self.next.get_mut(owner.last as usize) {
-                *next = at;
-            }
-            owner.last = at;
-        }
+    /// The number of an owner given in wire format.
+    pub(super) fn number(&self, name: &[u8]) -> Option<u32> {
+        let mut folded = [0_u8; MAX_NAME];
+        let folded = folded.get_mut(..name.len())?;
+        folded.copy_from_slice(name);
+        folded.make_ascii_lowercase();
+        self.index.find(below(folded, self.records.origin().as_wire())?, self.records).ok()
     }
 
-    /// The indices of the records at a name given in wire format, in order.
-    pub(super) fn at(&self, owner: &[u8]) -> impl Iterator<Item = usize> + '_ {
-        let first = self.owners.get(&Folded(owner)).map_or(NONE, |owner| owner.first);
-        self.chain(first)
+    /// Which records stand at a name given in wire format: their indices, by type and then as they were read.
+    pub(super) fn at(&self, name: &[u8]) -> Range<usize> {
+        self.number(name).map_or(0..0, |number| self.records.range_of(number))
     }
 
-    fn chain(&self, first: u32) -> impl Iterator<Item = usize> + '_ {
-        let mut at = first;
-        std::iter::from_fn(move || {
-            let here = (at != NONE).then_some(at as usize)?;
-            at = self.next.get(here).copied().unwrap_or(NONE);
-            Some(here)
-        })
+    pub(super) fn contains(&self, name: &[u8]) -> bool {
+        !self.at(name).is_empty()
     }
 
-    /// The first record of each owner, in no order, with whether it is the only one.
-    pub(super) fn owners(&self) -> impl Iterator<Item = (usize, bool)> + '_ {
-        self.owners.values().map(|owner| (owner.first as usize, owner.first == owner.last))
+    pub(super) fn has(&self, name: &[u8], rtype: Rtype) -> bool {
+        self.number(name).is_some_and(|number| self.records.find(number, rtype).is_some())
     }
 
-    pub(super) fn contains(&self, owner: &[u8]) -> bool {
-        self.owners.contains_key(&Folded(owner))
+    /// The data of the first record of one type at a name.
+    pub(super) fn first(&self, name: &[u8], rtype: Rtype) -> Option<&'a [u8]> {
+        self.records.find(self.number(name)?, rtype).map(|at| self.records.rdata(at))
     }
 
-    pub(super) fn has(&self, owner: &[u8], rtype: Rtype) -> bool {
-        match bit(rtype) {
-            0 => self.of_type(owner, rtype).next().is_some(),
-            bit => self.owners.get(&Folded(owner)).is_some_and(|owner| owner.types & bit != 0),
-        }
-    }
-
-    /// The record data of one type at a name.
-    pub(super) fn of_type(&self, owner: &[u8], rtype: Rtype) -> impl Iterator<Item = &'a Record> + '_ {
-        self.at(owner).filter_map(|at| self.records.get(at)).filter(move |record| record.rtype == rtype)
-    }
-
-    pub(super) fn has_address(&self, owner: &[u8]) -> bool {
-        self.has(owner, Rtype::A) || self.has(owner, Rtype::AAAA)
+    pub(super) fn has_address(&self, name: &[u8]) -> bool {
+        let has = |number, rtype| self.records.find(number, rtype).is_some();
+        self.number(name).is_some_and(|number| has(number, Rtype::A) || has(number, Rtype::AAAA))
     }
 
     /// Whether the name is steered: records stand at `_steer` below it.
-    pub(super) fn is_steered(&self, owner: &[u8]) -> bool {
-        self.contains(&[b"\x06_steer", owner].concat())
+    pub(super) fn is_steered(&self, name: &[u8]) -> bool {
+        self.contains(&[b"\x06_steer", name].concat())
     }
+}
+
+/// The labels of a name below an origin; none where it is not in it. Both in wire format and lower case.
+#[inline]
+pub(super) fn below<'n>(name: &'n [u8], origin: &[u8]) -> Option<&'n [u8]> {
+    let labels = name.strip_suffix(origin)?;
+    // The suffix has to begin where a label does.
+    let mut rest = labels;
+    while let [length, tail @ ..] = rest {
+        rest = tail.get(usize::from(*length)..)?;
+    }
+    Some(labels)
 }
 
 /// The names above a name in wire format, itself first, the root last.

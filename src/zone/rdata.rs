@@ -3,8 +3,6 @@
 //! Written by hand rather than taken from hickory-proto, whose reader has no positions, drops relative names of SVCB and
 //! knows no DNAME, LOC, URI or DS; a test compares the two where both can read.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use super::encoding;
 use super::lexer::{Kind, LexFault, Lexer, Token};
 use super::location;
@@ -15,7 +13,7 @@ use super::rtype::Field;
 use super::span;
 use super::svcb;
 use super::wire;
-use super::words::{ALGORITHMS, CERTIFICATE_TYPES, calendar, decimal, hex_group};
+use super::words::{ALGORITHMS, CERTIFICATE_TYPES, calendar, decimal, hex_group, ipv4, ipv6};
 
 /// The longest record data (RFC 1035, section 3.2.1).
 pub(super) const MAX_RDATA: usize = 65_535;
@@ -176,32 +174,29 @@ impl<'a> Writer<'a, '_> {
 
     /// The next word that is not quoted.
     pub(super) fn word(&mut self, what: &str) -> Result<(Token, &'a [u8]), Fault> {
-        let token = self.lexer.peek();
+        let token = self.lexer.next();
         match token.kind {
-            Kind::Word => {
-                self.lexer.next();
-                Ok((token, self.lexer.octets(token)))
-            }
-            Kind::Quoted => Err(Fault::new(token, format!("expected {what}, not a quoted string"))),
+            Kind::Word => Ok((token, self.lexer.octets(token))),
             _ => Err(self.missing(token, what)),
         }
     }
 
     /// The next word or quoted string.
     pub(super) fn string(&mut self, what: &str) -> Result<(Token, &'a [u8]), Fault> {
-        let token = self.lexer.peek();
+        let token = self.lexer.next();
         match token.kind {
-            Kind::Word | Kind::Quoted => {
-                self.lexer.next();
-                Ok((token, self.lexer.octets(token)))
-            }
+            Kind::Word | Kind::Quoted => Ok((token, self.lexer.octets(token))),
             _ => Err(self.missing(token, what)),
         }
     }
 
-    fn missing(&self, token: Token, what: &str) -> Fault {
+    /// The record goes on after a token that is not what it should be, or ends with it.
+    #[cold]
+    fn missing(&mut self, token: Token, what: &str) -> Fault {
+        self.lexer.put_back(token);
         match token.kind {
             Kind::Fault(fault) => Fault::of_lexer(token, fault),
+            Kind::Quoted => Fault::new(token, format!("expected {what}, not a quoted string")),
             _ => Fault {
                 start: token.start,
                 end: token.start,
@@ -211,21 +206,25 @@ impl<'a> Writer<'a, '_> {
         }
     }
 
+    #[inline]
     fn end(&mut self) -> Result<(), Fault> {
-        let token = self.lexer.peek();
+        let token = self.lexer.next();
         match token.kind {
-            Kind::Newline | Kind::End => {
-                self.lexer.next();
-                Ok(())
-            }
-            Kind::Fault(fault) => Err(Fault::of_lexer(token, fault)),
-            Kind::Blank | Kind::Word | Kind::Quoted => {
-                let fault = Fault::new(token, "expected the end of the record");
-                let octets = self.lexer.octets(token);
-                let comment = octets.starts_with(b"#") || octets.starts_with(b"//");
-                Err(if comment { fault.with_help("a comment begins with `;`") } else { fault })
-            }
+            Kind::Newline | Kind::End => Ok(()),
+            _ => Err(self.left_over(token)),
         }
+    }
+
+    #[cold]
+    fn left_over(&mut self, token: Token) -> Fault {
+        self.lexer.put_back(token);
+        if let Kind::Fault(fault) = token.kind {
+            return Fault::of_lexer(token, fault);
+        }
+        let fault = Fault::new(token, "expected the end of the record");
+        let octets = self.lexer.octets(token);
+        let comment = octets.starts_with(b"#") || octets.starts_with(b"//");
+        if comment { fault.with_help("a comment begins with `;`") } else { fault }
     }
 
     pub(super) fn number(&mut self, what: &str, max: u32) -> Result<(Token, u32), Fault> {
@@ -251,17 +250,15 @@ impl<'a> Writer<'a, '_> {
 
     fn ipv4(&mut self) -> Result<(), Fault> {
         let (token, text) = self.word("an IPv4 address")?;
-        let address: Option<Ipv4Addr> = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
-        let address = address.ok_or_else(|| Fault::new(token, "this is no IPv4 address"))?;
-        self.out.extend_from_slice(&address.octets());
+        let address = ipv4(text).ok_or_else(|| Fault::new(token, "this is no IPv4 address"))?;
+        self.out.extend_from_slice(&address);
         Ok(())
     }
 
     fn ipv6(&mut self) -> Result<(), Fault> {
         let (token, text) = self.word("an IPv6 address")?;
-        let address: Option<Ipv6Addr> = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
-        let address = address.ok_or_else(|| Fault::new(token, "this is no IPv6 address"))?;
-        self.out.extend_from_slice(&address.octets());
+        let address = ipv6(text).ok_or_else(|| Fault::new(token, "this is no IPv6 address"))?;
+        self.out.extend_from_slice(&address);
         Ok(())
     }
 

@@ -8,12 +8,17 @@
 //! $ORIGIN name        $TTL span        $INCLUDE file [origin]        $GENERATE range owner [ttl] [class] type rdata
 //! ```
 
+use super::faults;
 use super::generate;
+use super::index::Index;
 use super::lexer::{Kind, Lexer, Token};
 use super::log::{Log, Place};
-use super::name::Name;
+use super::name::{self, InvalidName, MAX_NAME, Name, Written};
+use super::names::{Names, below};
+use super::places::{Places, Spot};
 use super::rdata::{self, Fault};
-use super::record::{Record, Rtype};
+use super::record::Rtype;
+use super::records::{Records, TooLarge, has_hidden_label};
 use super::rtype::{NotAType, mnemonics};
 use super::sources::{Library, Sources};
 use super::span::{self, MAX_TTL};
@@ -27,53 +32,146 @@ pub const MAX_RECORDS: usize = 100_000_000;
 /// What a zone's files say, good or not.
 #[derive(Debug)]
 pub(super) struct Reading {
-    /// In the order of the files.
-    pub records: Vec<Record>,
+    /// Grouped; without those out of the zone.
+    pub records: Records,
+    pub index: Index,
     /// Where each record stands.
-    pub places: Vec<Place>,
+    pub places: Places,
+    /// Whether any owner is hidden: whether there may be steering records.
+    pub hidden: bool,
     pub sources: Sources,
     pub log: Log,
 }
 
 /// Reads the main file and what it includes.
 pub(super) fn read(sources: Sources, library: &Library<'_>, origin: &Name) -> Reading {
+    let (records, index) = Records::begin(origin, sources.octets(0).len());
+    let hidden = has_hidden_label(origin.as_wire());
+    let places = Places::with_capacity(sources.octets(0).len() / 16);
     let mut reader = Reader {
-        reading: Reading { records: Vec::new(), places: Vec::new(), sources, log: Log::default() },
+        reading: Reading { records, index, places, hidden, sources, log: Log::default() },
         library,
+        zone: origin,
         scratch: Vec::new(),
         default_ttl: None,
         last_ttl: None,
         directive: None,
     };
     reader.file(0, origin.clone(), 0);
-    reader.reading
+    let mut reading = reader.reading;
+    reading.records.group(&mut reading.places.starts);
+    reading
+}
+
+impl Reading {
+    pub(super) fn names(&self) -> Names<'_> {
+        Names::new(&self.records, &self.index)
+    }
 }
 
 struct Reader<'a> {
     reading: Reading,
     library: &'a Library<'a>,
+    /// The zone's origin as it is told.
+    zone: &'a Name,
     scratch: Vec<u8>,
     /// What `$TTL` said last; it outlives the file it stands in.
     default_ttl: Option<u32>,
     /// The last TTL that a record gave.
     last_ttl: Option<u32>,
     /// Where the `$GENERATE` stands whose records are read now.
-    directive: Option<Place>,
+    directive: Option<Spot>,
 }
 
 /// One file being read.
 struct Frame {
     file: u16,
+    base: u32,
     depth: u32,
     origin: Name,
-    owner: Option<Name>,
+    /// The labels of `origin` below the zone's in lower case; none where it is not in the zone.
+    below: Option<Vec<u8>>,
+    owner: Owner,
+    /// Of an owner in the zone: its labels below the zone's origin in lower case.
+    labels: Vec<u8>,
+}
+
+/// The owner that a record without one takes.
+enum Owner {
+    None,
+    /// With its number, once it has a record.
+    Inside(Option<u32>),
+    Outside(Name),
+}
+
+impl Frame {
+    fn new(file: u16, base: u32, depth: u32, origin: Name, zone: &Name) -> Self {
+        let mut frame =
+            Self { file, base, depth, origin: Name::root(), below: None, owner: Owner::None, labels: Vec::new() };
+        frame.take_origin(origin, zone);
+        frame
+    }
+
+    fn take_origin(&mut self, origin: Name, zone: &Name) {
+        self.below = labels_below(&origin, zone);
+        self.origin = origin;
+    }
+
+    /// Reads an owner name. Until it is read, a record without an owner has none to take.
+    fn take_owner(&mut self, text: &[u8], zone: &Name) -> Result<(), InvalidName> {
+        self.owner = Owner::None;
+        if let Some(below) = &self.below
+            && name::one_label(text, &mut self.labels)
+            && self.labels.len() + self.origin.as_wire().len() <= MAX_NAME
+        {
+            self.labels.extend_from_slice(below);
+            self.owner = Owner::Inside(None);
+            return Ok(());
+        }
+        self.labels.clear();
+        let written = name::append_labels(text, &mut self.labels)?;
+        match (written, &self.below) {
+            (Written::Relative, Some(below)) => {
+                if self.labels.len() + self.origin.as_wire().len() > MAX_NAME {
+                    return Err(InvalidName::LongName);
+                }
+                self.labels.make_ascii_lowercase();
+                self.labels.extend_from_slice(below);
+                self.owner = Owner::Inside(None);
+            }
+            (Written::Relative, None) => {
+                self.labels.extend_from_slice(self.origin.as_wire());
+                self.owner = Owner::Outside(whole(&self.labels)?);
+            }
+            (Written::Absolute, _) => {
+                let name = whole(&self.labels)?;
+                match labels_below(&name, zone) {
+                    Some(labels) => {
+                        self.labels = labels;
+                        self.owner = Owner::Inside(None);
+                    }
+                    None => self.owner = Owner::Outside(name),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A name from the octets that its text gave.
+fn whole(wire: &[u8]) -> Result<Name, InvalidName> {
+    if wire.len() > MAX_NAME { Err(InvalidName::LongName) } else { Name::from_wire(wire) }
+}
+
+fn labels_below(name: &Name, zone: &Name) -> Option<Vec<u8>> {
+    below(name.to_lowercase().as_wire(), zone.to_lowercase().as_wire()).map(<[u8]>::to_vec)
 }
 
 impl Reader<'_> {
     fn file(&mut self, file: u16, origin: Name, depth: u32) {
         let text = self.reading.sources.shared(file);
         let mut lexer = Lexer::new(&text);
-        let mut frame = Frame { file, depth, origin, owner: None };
+        let mut frame = Frame::new(file, self.reading.sources.base(file), depth, origin, self.zone);
         if text.starts_with(b"\xef\xbb\xbf") {
             let place = Place { file, start: 0, end: 3 };
             self.reading.log.error_with_help(place, "the file begins with a byte order mark", "save it without one");
@@ -84,15 +182,12 @@ impl Reader<'_> {
 
     fn records_of(&mut self, lexer: &mut Lexer<'_>, frame: &mut Frame) {
         while !self.reading.log.is_full() {
-            let token = lexer.peek();
+            let token = lexer.next();
             let done = match token.kind {
                 Kind::End => return,
-                Kind::Newline => {
-                    lexer.next();
-                    continue;
-                }
-                Kind::Word if lexer.octets(token).starts_with(b"$") => self.directive(lexer, frame),
-                _ => self.record(lexer, frame),
+                Kind::Newline => continue,
+                Kind::Word if lexer.octets(token).first() == Some(&b'$') => self.directive(lexer, frame, token),
+                _ => self.record(lexer, frame, token),
             };
             if let Err(fault) = done {
                 self.recover(lexer, frame.file, fault);
@@ -113,32 +208,36 @@ impl Reader<'_> {
         self.reading.log.fault(file, fault);
     }
 
-    fn record(&mut self, lexer: &mut Lexer<'_>, frame: &mut Frame) -> Result<(), Fault> {
-        let first = lexer.peek();
+    /// One record, whose first token has been taken.
+    fn record(&mut self, lexer: &mut Lexer<'_>, frame: &mut Frame, first: Token) -> Result<(), Fault> {
+        let mut enclosed = lexer.is_enclosed();
+        let mut start = first.start;
         match first.kind {
+            Kind::Word => {
+                let owner = frame.take_owner(lexer.octets(first), self.zone);
+                owner.map_err(|error| Fault::new(first, error.to_string()))?;
+            }
             Kind::Blank => {
-                lexer.next();
-                if matches!(lexer.peek().kind, Kind::Newline | Kind::End) {
+                let second = lexer.peek();
+                if matches!(second.kind, Kind::Newline | Kind::End) {
                     return Ok(());
                 }
+                start = second.start;
+                enclosed = lexer.is_enclosed();
             }
-            Kind::Word => {
-                lexer.next();
-                // Until this one is read, a record without an owner has none to take.
-                frame.owner = None;
-                frame.owner = Some(owner(lexer, first, &frame.origin)?);
+            Kind::Fault(fault) => {
+                lexer.put_back(first);
+                return Err(Fault::of_lexer(first, fault));
             }
-            Kind::Fault(fault) => return Err(Fault::of_lexer(first, fault)),
             _ => return Err(Fault::new(first, "expected an owner name or a directive")),
         }
-        let start = if first.kind == Kind::Blank { lexer.peek().start } else { first.start };
         let (ttl, type_token, rtype) = self.head(lexer)?;
-        let Some(owner) = frame.owner.clone() else {
+        if matches!(frame.owner, Owner::None) {
             return Err(Fault::new(type_token, "no owner: neither this line nor one before it in this file names one"));
-        };
+        }
         rdata::read(lexer, rtype, &frame.origin, &mut self.scratch)?;
         let place = Place { file: frame.file, start: start as u32, end: lexer.taken() as u32 };
-        self.take(owner, rtype, ttl, type_token, place)
+        self.take(frame, rtype, ttl, type_token, Spot { place, enclosed })
     }
 
     /// TTL, class and type.
@@ -169,20 +268,34 @@ impl Reader<'_> {
         }
     }
 
-    fn take(&mut self, owner: Name, rtype: Rtype, ttl: Option<u32>, at: Token, place: Place) -> Result<(), Fault> {
-        let place = self.directive.unwrap_or(place);
+    fn take(&mut self, frame: &mut Frame, rtype: Rtype, ttl: Option<u32>, at: Token, spot: Spot) -> Result<(), Fault> {
+        let spot = self.directive.unwrap_or(spot);
         let ttl = match ttl.or(self.default_ttl).or(self.last_ttl) {
             Some(ttl) => ttl,
-            None => self.minimum(rtype, place).ok_or_else(|| {
+            None => self.minimum(rtype, spot.place).ok_or_else(|| {
                 Fault::new(at, "no TTL: the record has none, and neither has a record or a `$TTL` before it")
                     .with_help("begin the file with `$TTL 300`, or what it should be")
             })?,
         };
-        if self.reading.records.len() >= MAX_RECORDS {
+        let Reading { records, index, places, hidden, log, .. } = &mut self.reading;
+        if records.len() >= MAX_RECORDS {
             return Err(Fault::new(at, "the zone has more than 100,000,000 records"));
         }
-        self.reading.records.push(Record { owner, rtype, ttl, rdata: self.scratch.as_slice().into() });
-        self.reading.places.push(place);
+        let owner = match &mut frame.owner {
+            Owner::Outside(owner) => {
+                faults::outside(owner, self.zone, spot.place, log);
+                return Ok(());
+            }
+            Owner::Inside(Some(number)) => *number,
+            known => {
+                *hidden |= has_hidden_label(&frame.labels);
+                let number = records.intern(&frame.labels, index).map_err(|error| too_large(at, error))?;
+                *known = Owner::Inside(Some(number));
+                number
+            }
+        };
+        records.push(owner, rtype, ttl, &self.scratch).map_err(|error| too_large(at, error))?;
+        places.push(spot, frame.base);
         Ok(())
     }
 
@@ -195,14 +308,14 @@ impl Reader<'_> {
         Some(minimum)
     }
 
-    fn directive(&mut self, lexer: &mut Lexer<'_>, frame: &mut Frame) -> Result<(), Fault> {
-        let token = lexer.next();
+    fn directive(&mut self, lexer: &mut Lexer<'_>, frame: &mut Frame, token: Token) -> Result<(), Fault> {
+        let enclosed = lexer.is_enclosed();
         let text = lexer.octets(token);
         if text.eq_ignore_ascii_case(b"$ORIGIN") {
             let (at, text) = argument(lexer, "a name")?;
             let origin = Name::from_text(text, &frame.origin).map_err(|error| Fault::new(at, error.to_string()))?;
             end(lexer)?;
-            frame.origin = origin;
+            frame.take_origin(origin, self.zone);
             return Ok(());
         }
         if text.eq_ignore_ascii_case(b"$TTL") {
@@ -216,7 +329,7 @@ impl Reader<'_> {
             return self.include(lexer, frame);
         }
         if text.eq_ignore_ascii_case(b"$GENERATE") {
-            return self.generate(lexer, frame, token);
+            return self.generate(lexer, frame, token, enclosed);
         }
         let known = suggestion(&String::from_utf8_lossy(text), ["$ORIGIN", "$TTL", "$INCLUDE", "$GENERATE"]);
         let fault = Fault::new(token, format!("`{}` is no directive", String::from_utf8_lossy(text)));
@@ -255,7 +368,13 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn generate(&mut self, lexer: &mut Lexer<'_>, frame: &Frame, directive: Token) -> Result<(), Fault> {
+    fn generate(
+        &mut self,
+        lexer: &mut Lexer<'_>,
+        frame: &Frame,
+        directive: Token,
+        enclosed: bool,
+    ) -> Result<(), Fault> {
         let (at, text) = argument(lexer, "a range")?;
         let range = generate::range(text).map_err(|message| Fault::new(at, message))?;
         let (owner_at, owner) = argument(lexer, "an owner name")?;
@@ -268,7 +387,7 @@ impl Reader<'_> {
             return Err(Fault::new(whole, format!("a $GENERATE has more than {most} octets of owner and data")));
         }
         let place = Place { file: frame.file, start: whole.start as u32, end: whole.end as u32 };
-        self.directive = Some(place);
+        self.directive = Some(Spot { place, enclosed });
         let done = range.into_iter().try_for_each(|value| self.generated(frame, owner, &rest, value));
         self.directive = None;
         if let Err((value, message)) = done {
@@ -283,13 +402,10 @@ impl Reader<'_> {
         text.push(b' ');
         text.extend(generate::replace(rest, value).map_err(|message| (value, message))?);
         let mut lexer = Lexer::new(&text);
-        let mut frame = Frame { file: frame.file, depth: frame.depth, origin: frame.origin.clone(), owner: None };
-        self.record(&mut lexer, &mut frame).map_err(|fault| (value, fault.message))
+        let mut frame = Frame::new(frame.file, frame.base, frame.depth, frame.origin.clone(), self.zone);
+        let first = lexer.next();
+        self.record(&mut lexer, &mut frame, first).map_err(|fault| (value, fault.message))
     }
-}
-
-fn owner(lexer: &Lexer<'_>, token: Token, origin: &Name) -> Result<Name, Fault> {
-    Name::from_text(lexer.octets(token), origin).map_err(|error| Fault::new(token, error.to_string()))
 }
 
 fn argument<'a>(lexer: &mut Lexer<'a>, what: &str) -> Result<(Token, &'a [u8]), Fault> {
@@ -316,6 +432,11 @@ fn end(lexer: &mut Lexer<'_>) -> Result<(), Fault> {
     }
 }
 
+#[cold]
+fn too_large(at: Token, error: TooLarge) -> Fault {
+    Fault::new(at, error.to_string())
+}
+
 fn seconds(token: Token, text: &[u8]) -> Result<u32, Fault> {
     let ttl = span::seconds(text)
         .ok_or_else(|| Fault::new(token, "this is no TTL: seconds, or numbers with units as in `1h30m`"))?;
@@ -329,21 +450,24 @@ fn is_in(text: &[u8]) -> bool {
     text.eq_ignore_ascii_case(b"IN") || text.eq_ignore_ascii_case(b"CLASS1")
 }
 
+#[inline]
 fn rtype(token: Token, text: &[u8]) -> Result<Rtype, Fault> {
+    Rtype::of_data(text).map_err(|why| not_a_type(token, text, why))
+}
+
+#[cold]
+fn not_a_type(token: Token, text: &[u8], why: NotAType) -> Fault {
     let shown = String::from_utf8_lossy(text);
-    match Rtype::of_data(text) {
-        Ok(rtype) => Ok(rtype),
-        Err(NotAType::Meta) => Err(Fault::new(token, format!("{shown} is no type of zone data"))),
-        Err(NotAType::Unknown) => {
-            let upper = shown.to_ascii_uppercase();
-            if ["CH", "CS", "HS", "ANY", "NONE"].contains(&upper.as_str()) || upper.starts_with("CLASS") {
-                return Err(Fault::new(token, format!("class {shown}: only class IN is served")));
-            }
-            let fault = Fault::new(token, format!("`{shown}` is no record type"));
-            Err(match suggestion(&upper, mnemonics().map(|(_, mnemonic)| mnemonic)) {
-                Some(known) => fault.with_help(format!("did you mean `{known}`?")),
-                None => fault.with_help("a type without a mnemonic is written `TYPEnnn` (RFC 3597, section 5)"),
-            })
-        }
+    if why == NotAType::Meta {
+        return Fault::new(token, format!("{shown} is no type of zone data"));
+    }
+    let upper = shown.to_ascii_uppercase();
+    if ["CH", "CS", "HS", "ANY", "NONE"].contains(&upper.as_str()) || upper.starts_with("CLASS") {
+        return Fault::new(token, format!("class {shown}: only class IN is served"));
+    }
+    let fault = Fault::new(token, format!("`{shown}` is no record type"));
+    match suggestion(&upper, mnemonics().map(|(_, mnemonic)| mnemonic)) {
+        Some(known) => fault.with_help(format!("did you mean `{known}`?")),
+        None => fault.with_help("a type without a mnemonic is written `TYPEnnn` (RFC 3597, section 5)"),
     }
 }

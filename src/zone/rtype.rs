@@ -173,17 +173,22 @@ pub(super) enum NotAType {
 
 impl Rtype {
     /// From its mnemonic or as `TYPEnnn` (RFC 3597, section 5), whatever the case. None where the word is neither.
+    #[inline]
     pub fn from_text(text: &[u8]) -> Option<Self> {
         // The types that fill zones come first, without a search.
         match text {
-            b"A" => return Some(Self::A),
-            b"AAAA" => return Some(Self::AAAA),
-            b"NS" => return Some(Self::NS),
-            b"CNAME" => return Some(Self::CNAME),
-            b"TXT" => return Some(Self::TXT),
-            b"MX" => return Some(Self::MX),
-            _ => {}
+            b"A" => Some(Self::A),
+            b"AAAA" => Some(Self::AAAA),
+            b"NS" => Some(Self::NS),
+            b"CNAME" => Some(Self::CNAME),
+            b"TXT" => Some(Self::TXT),
+            b"MX" => Some(Self::MX),
+            b"PTR" => Some(Self::PTR),
+            _ => Self::search(text),
         }
+    }
+
+    fn search(text: &[u8]) -> Option<Self> {
         let (number, _) =
             mnemonics().find(|(_, mnemonic)| mnemonic.as_bytes().eq_ignore_ascii_case(text)).or_else(|| {
                 let (prefix, digits) = text.split_at_checked(4)?;
@@ -195,18 +200,29 @@ impl Rtype {
     }
 
     /// The type that a record of a zone may have.
+    #[inline]
     pub(super) fn of_data(text: &[u8]) -> Result<Self, NotAType> {
         match Self::from_text(text) {
             None => Err(NotAType::Unknown),
+            Some(rtype) if (1..=Self::AAAA.0).contains(&rtype.0) => Ok(rtype),
             Some(rtype) if rtype.0 == 0 || META.iter().any(|(number, _)| *number == rtype.0) => Err(NotAType::Meta),
             Some(rtype) => Ok(rtype),
         }
     }
 
     /// The fields of its record data; none for an opaque type.
+    #[inline]
     pub(super) fn fields(self) -> Option<&'static [Field]> {
-        let at = KNOWN.binary_search_by_key(&self.0, |(number, ..)| *number).ok()?;
-        KNOWN.get(at).map(|(_, _, fields)| *fields)
+        match self {
+            Self::A => Some(&[Ipv4]),
+            Self::AAAA => Some(&[Ipv6]),
+            Self::CNAME => Some(&[Field::Name]),
+            Self::TXT => Some(&[Texts]),
+            _ => {
+                let at = KNOWN.binary_search_by_key(&self.0, |(number, ..)| *number).ok()?;
+                KNOWN.get(at).map(|(_, _, fields)| *fields)
+            }
+        }
     }
 }
 

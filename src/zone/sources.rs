@@ -5,10 +5,13 @@
 //! by a symbolic link. A stored zone is read from its texts by the same keys.
 
 use std::fs;
+use std::hash::{BuildHasher, Hasher};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use foldhash::quality::{FixedState, FoldHasher};
 
 use super::texts::Texts;
 
@@ -58,6 +61,8 @@ struct Source {
     key: String,
     shown: String,
     octets: Arc<Vec<u8>>,
+    /// How many octets the files before it have.
+    base: u32,
 }
 
 /// The files read so far; number 0 is the main one.
@@ -72,7 +77,19 @@ pub(super) struct Sources {
 impl Sources {
     pub(super) fn new(key: String, shown: String, octets: Vec<u8>) -> Self {
         let total = octets.len();
-        Self { files: vec![Source { key, shown, octets: Arc::new(octets) }], includes: 0, total }
+        Self { files: vec![Source { key, shown, octets: Arc::new(octets), base: 0 }], includes: 0, total }
+    }
+
+    /// Where a file begins, all of the zone's taken as one text: [`MAX_TOTAL`] fits 32 bits.
+    pub(super) fn base(&self, file: u16) -> u32 {
+        self.files.get(usize::from(file)).map_or(0, |source| source.base)
+    }
+
+    /// The file that an octet of that text is in, with its base.
+    pub(super) fn file_at(&self, at: u32) -> (u16, u32) {
+        // An empty file has the base of the one after it.
+        let file = self.files.partition_point(|source| source.base <= at).saturating_sub(1);
+        (file as u16, self.files.get(file).map_or(0, |source| source.base))
     }
 
     pub(super) fn shown(&self, file: u16) -> &str {
@@ -113,8 +130,18 @@ impl Sources {
             Library::Texts(texts) => (key.clone(), texts.files.get(&key).ok_or(Unreadable::NotStored)?.clone()),
         };
         self.total = within(self.total, octets.len())?;
-        self.files.push(Source { key, shown, octets: Arc::new(octets) });
+        let base = self.files.last().map_or(0, |last| last.base + last.octets.len() as u32);
+        self.files.push(Source { key, shown, octets: Arc::new(octets), base });
         u16::try_from(self.files.len() - 1).map_err(|_| Unreadable::TooMany)
+    }
+
+    /// Tells the texts apart from others within one run of the program.
+    pub(super) fn digest(&self) -> u64 {
+        let mut digest = Digest::default();
+        for source in &self.files {
+            digest.take(&source.key, &source.octets);
+        }
+        digest.finish()
     }
 
     pub(super) fn into_texts(self) -> Texts {
@@ -125,6 +152,38 @@ impl Sources {
         });
         Texts { main, files: files.collect() }
     }
+}
+
+/// The hash of texts with their keys, in the order in which the zone's files name them.
+struct Digest(FoldHasher<'static>);
+
+impl Default for Digest {
+    fn default() -> Self {
+        Self(FixedState::default().build_hasher())
+    }
+}
+
+impl Digest {
+    fn take(&mut self, key: &str, octets: &[u8]) {
+        for part in [key.as_bytes(), octets] {
+            self.0.write_usize(part.len());
+            self.0.write(part);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0.finish()
+    }
+}
+
+/// The digest of the files in a folder now, as [`Sources::digest`] has it; none where one of them cannot be had.
+pub(super) fn digest_of(folder: &Path, main: &str, octets: &[u8], included: &[String]) -> Option<u64> {
+    let mut digest = Digest::default();
+    digest.take(main, octets);
+    for key in included {
+        digest.take(key, &read_below(folder, key).ok()?);
+    }
+    Some(digest.finish())
 }
 
 /// The sum, if it is no more than a zone may have.

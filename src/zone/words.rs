@@ -1,5 +1,7 @@
 //! Words of record data that stand for numbers: decimals, hexadecimal groups, times, mnemonics.
 
+use std::net::Ipv6Addr;
+
 /// A number in decimal digits alone.
 pub(super) fn decimal(text: &[u8]) -> Option<u32> {
     if text.is_empty() || text.len() > 20 {
@@ -11,6 +13,82 @@ pub(super) fn decimal(text: &[u8]) -> Option<u32> {
         value = value.checked_mul(10)?.checked_add(u32::from(digit))?;
     }
     Some(value)
+}
+
+/// An IPv4 address: four numbers up to 255, without leading zeros, as the standard library reads them.
+#[inline]
+pub(super) fn ipv4(text: &[u8]) -> Option<[u8; 4]> {
+    let mut address = [0_u8; 4];
+    let mut octets = text.iter();
+    for (at, part) in address.iter_mut().enumerate() {
+        let mut value = u32::from(digit(*octets.next()?)?);
+        let leading_zero = value == 0;
+        loop {
+            match octets.next() {
+                Some(b'.') if at < 3 => break,
+                None if at == 3 => break,
+                Some(octet) if !leading_zero => value = value * 10 + u32::from(digit(*octet)?),
+                _ => return None,
+            }
+            if value > 255 {
+                return None;
+            }
+        }
+        *part = value as u8;
+    }
+    Some(address)
+}
+
+/// An IPv6 address (RFC 4291, section 2.2), as the standard library reads it.
+pub(super) fn ipv6(text: &[u8]) -> Option<[u8; 16]> {
+    if text.contains(&b'.') {
+        let address: Ipv6Addr = std::str::from_utf8(text).ok()?.parse().ok()?;
+        return Some(address.octets());
+    }
+    let mut groups = [0_u16; 8];
+    let (mut count, mut gap) = (0, None);
+    let mut rest = text;
+    if let [b':', b':', tail @ ..] = rest {
+        (gap, rest) = (Some(0), tail);
+    }
+    while !rest.is_empty() || count == 0 && gap.is_none() {
+        let digits = rest.iter().take(5).take_while(|octet| octet.is_ascii_hexdigit());
+        let (value, len) = digits.fold((0_u32, 0), |(value, len), octet| (value << 4 | hex_digit(*octet), len + 1));
+        *groups.get_mut(count).filter(|_| (1..=4).contains(&len))? = value as u16;
+        count += 1;
+        rest = match rest.get(len..)? {
+            [] => &[],
+            [b':', b':', tail @ ..] if gap.is_none() => {
+                gap = Some(count);
+                tail
+            }
+            [b':', tail @ ..] if !tail.is_empty() => tail,
+            _ => return None,
+        };
+    }
+    match gap {
+        None if count == 8 => {}
+        // At least one group is left out.
+        Some(at) if count < 8 => {
+            groups.get_mut(at..)?.rotate_right(8 - count);
+        }
+        _ => return None,
+    }
+    let mut address = [0_u8; 16];
+    for (to, group) in address.chunks_exact_mut(2).zip(groups) {
+        to.copy_from_slice(&group.to_be_bytes());
+    }
+    Some(address)
+}
+
+/// The value of a hexadecimal digit.
+fn hex_digit(octet: u8) -> u32 {
+    u32::from(if octet.is_ascii_digit() { octet - b'0' } else { (octet | 0x20) - b'a' + 10 })
+}
+
+#[inline]
+fn digit(octet: u8) -> Option<u8> {
+    Some(octet.wrapping_sub(b'0')).filter(|digit| *digit < 10)
 }
 
 pub(super) fn hex_group(text: &[u8], digits: usize) -> Option<u16> {
@@ -81,6 +159,54 @@ mod tests {
         assert_eq!(calendar(b"21060207062816"), Some(0));
         for text in ["20260001000000", "20261301000000", "20260101240000", "2026010100000x"] {
             assert_eq!(calendar(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_those_of_the_standard_library() {
+        for text in [
+            "0.0.0.0",
+            "192.0.2.1",
+            "255.255.255.255",
+            "256.0.0.1",
+            "1.2.3",
+            "1.2.3.4.5",
+            "1.2.3.",
+            ".1.2.3",
+            "01.2.3.4",
+            "1.2.3.04",
+            "00.0.0.0",
+            "1..2.3",
+            "",
+            "1.2.3.4 ",
+            "1.2.3.a",
+            "-1.2.3.4",
+            "+1.2.3.4",
+            "1.2.3.1000",
+            "1.2.3.4.",
+        ] {
+            let expected = text.parse::<std::net::Ipv4Addr>().ok().map(|address| address.octets());
+            assert_eq!(ipv4(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(5_000))]
+
+        #[test]
+        fn so_are_those_with_colons(text in "(:|::|[0-9a-fA-F]{1,5}|0|f:|g|1:2:|::ffff:|1.2.3.4){0,9}") {
+            let expected = text.parse::<Ipv6Addr>().ok().map(|address| address.octets());
+            proptest::prop_assert_eq!(ipv6(text.as_bytes()), expected);
+        }
+
+        #[test]
+        fn written_addresses_are_read(octets in proptest::prelude::any::<[u8; 16]>(), zeros in 0..=u16::MAX) {
+            let mut octets = octets;
+            for (at, group) in octets.chunks_exact_mut(2).enumerate().filter(|(at, _)| zeros >> at & 1 == 1) {
+                group.fill(u8::from(at > 7));
+            }
+            let text = Ipv6Addr::from(octets).to_string();
+            proptest::prop_assert_eq!(ipv6(text.as_bytes()), Some(octets));
         }
     }
 

@@ -5,7 +5,7 @@ use crate::zone::diagnostic::Severity;
 use crate::zone::log::Log;
 use crate::zone::name::Name;
 use crate::zone::names::ancestors;
-use crate::zone::record::{Record, Rtype};
+use crate::zone::record::Rtype;
 
 /// Where a name leads inside the zone.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,18 +25,36 @@ enum Glue {
 }
 
 impl Zone<'_> {
+    pub(super) fn targets(&self, log: &mut Log) {
+        for at in 0..self.records().len() {
+            match self.records().rtype(at) {
+                Rtype::NS => self.nameserver(at, log),
+                Rtype::MX | Rtype::SRV => self.exchange(at, log),
+                Rtype::CNAME => self.alias(at, log),
+                _ => {}
+            }
+        }
+    }
+
     fn lead<'n>(&self, name: &'n [u8]) -> Lead<'n> {
-        let Ok(parsed) = Name::from_wire(name) else { return Lead::Outside };
-        if !parsed.is_within(self.origin) {
+        if !self.is_within(name) {
             return Lead::Outside;
         }
-        if let Some(cut) = self.above(name).filter(|above| self.names.has(above, Rtype::NS)).last() {
+        if let Some(cut) = self.cuts.then(|| self.above(name).filter(|above| self.is_cut(above)).last()).flatten() {
             return Lead::Delegated(cut, if self.names.has_address(name) { Glue::Given } else { Glue::Missing });
         }
         if self.dname_above(name).is_some() {
             return Lead::Alias;
         }
         self.lead_of(name).or_else(|| self.wildcard(name)).unwrap_or(Lead::Nothing)
+    }
+
+    fn is_within(&self, name: &[u8]) -> bool {
+        let apex = self.origin.as_wire();
+        let tail = name.len().checked_sub(apex.len()).and_then(|at| name.get(at..));
+        // Most targets lead elsewhere: whether the suffix begins a label is asked of the others alone.
+        tail.is_some_and(|tail| tail.eq_ignore_ascii_case(apex))
+            && ancestors(name).any(|above| above.len() == apex.len())
     }
 
     /// What stands at the name itself; none where nothing does.
@@ -62,21 +80,23 @@ impl Zone<'_> {
         None
     }
 
-    pub(super) fn nameserver(&self, at: usize, record: &Record, log: &mut Log) {
-        let target = shown(&record.rdata);
-        match self.lead(&record.rdata) {
+    fn nameserver(&self, at: usize, log: &mut Log) {
+        let name = self.records().rdata(at);
+        match self.lead(name) {
             Lead::Outside | Lead::Address | Lead::Delegated(_, Glue::Given) => {}
             Lead::Alias => {
+                let target = shown(name);
                 log.warning(self.place(at), format!("the nameserver {target} is an alias (RFC 2181, section 10.3)"));
             }
             Lead::Nothing => {
-                let message = format!("the nameserver {target} has no address in this zone");
-                log.told(Severity::Error, self.place(at), message, self.missing_dot(&record.rdata));
+                let message = format!("the nameserver {} has no address in this zone", shown(name));
+                log.told(Severity::Error, self.place(at), message, self.missing_dot(name));
             }
             Lead::Delegated(cut, Glue::Missing) => {
-                let needed = record.owner.as_wire().len() == self.origin.as_wire().len();
+                let needed = self.records().owner_of(at) == 0;
                 let message = format!(
-                    "the nameserver {target} is below the delegation at {}, and has no glue (A or AAAA) here",
+                    "the nameserver {} is below the delegation at {}, and has no glue (A or AAAA) here",
+                    shown(name),
                     shown(cut)
                 );
                 if needed { log.error(self.place(at), message) } else { log.warning(self.place(at), message) }
@@ -85,14 +105,14 @@ impl Zone<'_> {
     }
 
     /// MX and SRV.
-    pub(super) fn exchange(&self, at: usize, record: &Record, log: &mut Log) {
-        let skip = if record.rtype == Rtype::MX { 2 } else { 6 };
-        let name = record.rdata.get(skip..).unwrap_or_default();
+    fn exchange(&self, at: usize, log: &mut Log) {
+        let rtype = self.records().rtype(at);
+        let skip = if rtype == Rtype::MX { 2 } else { 6 };
+        let name = self.records().rdata(at).get(skip..).unwrap_or_default();
         // A lone dot says that there is none (RFC 7505, RFC 2782).
         if name == [0] {
             return;
         }
-        let rtype = record.rtype;
         match self.lead(name) {
             Lead::Outside | Lead::Address | Lead::Delegated(..) => {}
             Lead::Alias => {
@@ -108,8 +128,8 @@ impl Zone<'_> {
         }
     }
 
-    pub(super) fn alias(&self, at: usize, record: &Record, log: &mut Log) {
-        let name = &record.rdata;
+    fn alias(&self, at: usize, log: &mut Log) {
+        let name = self.records().rdata(at);
         let nothing = self.lead(name) == Lead::Nothing && !self.names.contains(name) && self.wildcard(name).is_none();
         if nothing {
             let message = format!("the CNAME target {} does not exist in this zone", shown(name));

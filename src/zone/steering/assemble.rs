@@ -18,8 +18,8 @@ use crate::steer::policy::{
 use crate::zone::log::{Log, Place};
 use crate::zone::name::Name;
 use crate::zone::names::{Names, ancestors};
-use crate::zone::record::{Record, Rtype, is_hidden};
-use crate::zone::sources::Sources;
+use crate::zone::reader::Reading;
+use crate::zone::record::Rtype;
 use crate::zone::suggestion::suggestion;
 
 /// A steered name with what later checks need.
@@ -39,31 +39,37 @@ pub(in crate::zone) struct Rules<'a> {
     pub defaults: &'a Defaults,
 }
 
-/// Reads all steering records of a zone, whose records have been read and checked.
-pub(in crate::zone) fn read(
-    records: &[Record],
-    places: &[Place],
-    sources: &Sources,
-    origin: &Name,
-    rules: Rules<'_>,
-    log: &mut Log,
-) -> Vec<Draft> {
-    if !records.iter().any(|record| is_hidden(&record.owner)) {
+/// Reads all steering records of a zone, whose records have been read and checked. A zone without any hidden owner costs
+/// nothing.
+pub(in crate::zone) fn read(reading: &mut Reading, origin: &Name, rules: Rules<'_>) -> Vec<Draft> {
+    if !reading.hidden {
         return Vec::new();
     }
-    let sites = sites::read(records, places, sources, origin, rules.known, log);
-    let names = Names::new(records, &[]);
-    let zone = Zone { records, places, names, origin, rules };
-    zone.templates(&sites, log);
-    sites.steered.iter().filter_map(|(owner, site)| zone.assemble(owner, site, &sites, log)).collect()
+    let mut log = std::mem::take(&mut reading.log);
+    let sites = sites::read(reading, origin, rules.known, &mut log);
+    let zone = Zone { reading, names: reading.names(), origin, rules };
+    zone.templates(&sites, &mut log);
+    let drafts =
+        sites.steered.iter().filter_map(|(owner, site)| zone.assemble(owner, site, &sites, &mut log)).collect();
+    reading.log = log;
+    drafts
 }
 
 pub(super) struct Zone<'a> {
-    pub records: &'a [Record],
-    pub places: &'a [Place],
+    pub reading: &'a Reading,
     pub names: Names<'a>,
     pub origin: &'a Name,
     pub rules: Rules<'a>,
+}
+
+impl<'a> Zone<'a> {
+    /// The records of an owner as they were read: place, type, data.
+    pub(super) fn at(&self, owner: &Name) -> Vec<(Place, Rtype, &'a [u8])> {
+        let Reading { records, places, sources, .. } = self.reading;
+        let mut all: Vec<usize> = self.names.at(owner.as_wire()).collect();
+        all.sort_by_key(|at| places.start(*at));
+        all.into_iter().filter_map(|at| Some((places.of(at, sources)?, records.rtype(at), records.rdata(at)))).collect()
+    }
 }
 
 /// One candidate with its id and where it is written.

@@ -12,7 +12,8 @@ use super::fields::{CandidateFields, Known, PolicyFields, Refused};
 use super::statement::{FieldText, NoField, Statement};
 use crate::zone::log::{Log, Place};
 use crate::zone::name::Name;
-use crate::zone::record::{Record, Rtype, is_hidden};
+use crate::zone::reader::Reading;
+use crate::zone::record::{Rtype, is_hidden};
 use crate::zone::sources::Sources;
 
 /// Candidates of one name, those of its template included.
@@ -43,45 +44,31 @@ enum Role {
     Template(Vec<u8>),
 }
 
-pub(super) fn read(
-    records: &[Record],
-    places: &[Place],
-    sources: &Sources,
-    origin: &Name,
-    known: Known<'_>,
-    log: &mut Log,
-) -> Sites {
+/// The records at hidden owners of a zone.
+pub(super) fn read(reading: &Reading, origin: &Name, known: Known<'_>, log: &mut Log) -> Sites {
     let mut sites = Sites::default();
-    for (record, place) in records.iter().zip(places).filter(|(record, _)| is_hidden(&record.owner)) {
-        if matches!(record.rtype, Rtype::RRSIG | Rtype::NSEC) || !record.owner.is_within(origin) {
-            continue;
-        }
-        if record.rtype != Rtype::TXT {
-            log.error(
-                *place,
-                format!("only TXT records stand at `_steer` names, this is one of type {}", record.rtype),
-            );
-            continue;
-        }
-        let site = match role(&record.owner, origin) {
-            Ok(Role::Steered(owner)) => sites.steered.entry(owner),
-            Ok(Role::Template(name)) => {
-                take(
-                    sites.templates.entry(name).or_insert_with(|| Site::new(*place)),
-                    record,
-                    *place,
-                    sources,
-                    known,
-                    log,
-                );
+    let Reading { records, places, sources, .. } = reading;
+    for (number, range) in records.ranges().filter(|(number, _)| records.is_hidden(*number)) {
+        let owner = records.name_of(number);
+        for at in range {
+            let rtype = records.rtype(at);
+            let Some(place) = places.of(at, sources).filter(|_| !matches!(rtype, Rtype::RRSIG | Rtype::NSEC)) else {
+                continue;
+            };
+            if rtype != Rtype::TXT {
+                log.error(place, format!("only TXT records stand at `_steer` names, this is one of type {rtype}"));
                 continue;
             }
-            Err(message) => {
-                log.error(*place, message);
-                continue;
-            }
-        };
-        take(site.or_insert_with(|| Site::new(*place)), record, *place, sources, known, log);
+            let site = match role(&owner, origin) {
+                Ok(Role::Steered(owner)) => sites.steered.entry(owner).or_insert_with(|| Site::new(place)),
+                Ok(Role::Template(name)) => sites.templates.entry(name).or_insert_with(|| Site::new(place)),
+                Err(message) => {
+                    log.error(place, message);
+                    continue;
+                }
+            };
+            take(site, records.rdata(at), place, sources, known, log);
+        }
     }
     sites
 }
@@ -119,9 +106,9 @@ fn role(owner: &Name, origin: &Name) -> Result<Role, String> {
 }
 
 /// One record.
-fn take(site: &mut Site, record: &Record, place: Place, sources: &Sources, known: Known<'_>, log: &mut Log) {
+fn take(site: &mut Site, rdata: &[u8], place: Place, sources: &Sources, known: Known<'_>, log: &mut Log) {
     let errors = log.errors();
-    match Statement::new(&record.rdata, place, sources.octets(place.file)) {
+    match Statement::new(rdata, place, sources.octets(place.file)) {
         None => log.error(place, "the statement is no UTF-8"),
         Some(statement) => site.statement(&statement, known, log),
     }
