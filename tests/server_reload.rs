@@ -4,6 +4,9 @@
 mod support;
 
 use std::fs;
+use std::net::UdpSocket;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
@@ -86,6 +89,51 @@ fn signals_and_orders_reload_where_nothing_is_watched() {
     assert_eq!((&report["ok"], &report["changed"]), (&json!(true), &json!(["a.example."])), "{report}");
     assert_eq!(server.look("www.a.example."), ["192.0.2.3"], "published before it is reported");
     server.stop();
+}
+
+#[test]
+fn a_reload_of_many_names_loses_no_query() {
+    let site = Site::new();
+    let names: String = (0..50_000).map(|name| format!("h{name} 60 IN A 192.0.2.1\n")).collect();
+    site.zone("a.example", &names);
+    let server = site.start();
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    socket.connect(server.dns).expect("an address");
+    socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a limit");
+    let (over, is_over) = mpsc::channel();
+    let (asked, slowest) = std::thread::scope(|scope| {
+        let socket = &socket;
+        let asking = scope.spawn(move || ask_steadily(socket, &is_over));
+        for address in ["192.0.2.2", "192.0.2.3"] {
+            site.zone("a.example", &names.replace("192.0.2.1", address));
+            let report = server.reload();
+            assert_eq!((&report["ok"], &report["counts"]["read"]), (&json!(true), &json!(1)), "{report}");
+            assert!(report["seconds"].as_f64().is_some_and(|seconds| seconds > 0.0), "{report}");
+            assert_eq!(server.look("h49999.a.example."), [address]);
+        }
+        over.send(()).expect("it asks still");
+        asking.join().expect("every query was answered")
+    });
+    assert!(asked > 100, "{asked}");
+    eprintln!("{asked} queries during two reloads, the slowest took {slowest:.1?}");
+    assert!(server.metric("pointsman_last_reload_seconds").is_some_and(|seconds| seconds > 0.0));
+    server.stop();
+}
+
+/// A query each millisecond, each answered before the next; how many there were, and the longest wait.
+fn ask_steadily(socket: &UdpSocket, is_over: &mpsc::Receiver<()>) -> (u16, Duration) {
+    let (mut asked, mut slowest, mut answer) = (0_u16, Duration::ZERO, [0; 512]);
+    while is_over.recv_timeout(Duration::from_millis(1)) == Err(mpsc::RecvTimeoutError::Timeout) {
+        asked = asked.wrapping_add(1);
+        let mut query = asked.to_be_bytes().to_vec();
+        query.extend(b"\0\0\0\x01\0\0\0\0\0\0\x02h7\x01a\x07example\0\0\x01\0\x01");
+        let began = Instant::now();
+        socket.send(&query).expect("it is sent");
+        let len = socket.recv(&mut answer).expect("no query is lost");
+        assert!(len > 12 && answer[..2] == query[..2] && answer[3] & 15 == 0 && answer[7] == 1, "{:?}", &answer[..len]);
+        slowest = slowest.max(began.elapsed());
+    }
+    (asked, slowest)
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
-use support::{Server, Site, Targets};
+use support::{Server, Site, Targets, eventually};
 
 const NAME: &str = "www.shop.example.";
 
@@ -131,6 +131,34 @@ fn order(number: usize) -> String {
     let reason: String =
         (0..490).map(|at| char::from(b'a' + u8::try_from((at * number + at) % 23).unwrap_or(0))).collect();
     json!({"order": "drain", "subject": "bunny", "reason": reason}).to_string()
+}
+
+#[test]
+fn texts_that_cannot_be_kept_are_said_and_kept_when_they_can() {
+    let site = Site::new();
+    site.zone("a.example", "www 60 IN A 192.0.2.1\n");
+    fs::create_dir_all(site.data()).expect("a folder");
+    fs::write(site.data().join("zone-texts"), "a file in the way").expect("it is written");
+    let server = site.start();
+    eventually("it is said", || told(&server) == ("warn".to_owned(), "without-texts".to_owned(), Some(0.0)));
+    assert!(server.log().contains("the last good texts of zones are not kept"), "{}", server.log());
+    assert_eq!(server.look("www.a.example."), ["192.0.2.1"]);
+    // The next load hands over what is lacking, changed or not.
+    fs::remove_file(site.data().join("zone-texts")).expect("it is removed");
+    assert_eq!(server.reload()["changed"], json!([]));
+    eventually("all is well", || told(&server).1 == "ok");
+    server.stop();
+    site.zone("a.example", "www 60 IN A nonsense\n");
+    let server = site.start();
+    assert_eq!(server.look("www.a.example."), ["192.0.2.1"]);
+    // A zone that leaves takes its text with it, also where no server ran.
+    server.stop();
+    fs::remove_file(site.zone_file("a.example")).expect("it is removed");
+    site.zone("b.example", "www 60 IN A 192.0.2.2\n");
+    site.start().stop();
+    let left: Vec<_> = fs::read_dir(site.data().join("zone-texts")).expect("a folder").collect();
+    let names: Vec<_> = left.into_iter().map(|entry| entry.expect("an entry").file_name()).collect();
+    assert_eq!(names, ["b.example.text"]);
 }
 
 #[test]

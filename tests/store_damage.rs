@@ -191,7 +191,7 @@ fn step(number: u64) -> Vec<Write> {
         batch.push(Write::ForgetOverride(number - 30));
     }
     if number.is_multiple_of(500) {
-        batch.push(Write::Zone("shop.example.".to_owned(), texts(vec![(number / 500) as u8; 300_000])));
+        batch.push(Write::Decision("shop.example.".to_owned(), large((number / 500) as u8, 300_000)));
     }
     batch
 }
@@ -203,9 +203,9 @@ fn assert_kept(kept: &Kept, events: &[Event], until: u64) {
     assert_eq!(events, expected);
     let placed: Vec<_> = (until.saturating_sub(29).max(1)..=until).map(|id| drain(id, "kept")).collect();
     assert_eq!(kept.overrides, placed);
-    assert_eq!(kept.zones.len(), usize::from(until > 0));
-    for (origin, zone) in &kept.zones {
-        assert_eq!((origin.as_str(), zone), ("shop.example.", &texts(vec![(until / 500) as u8; 300_000])));
+    assert_eq!(kept.decisions.len(), usize::from(until > 0));
+    for (name, decision) in &kept.decisions {
+        assert_eq!((name.as_str(), decision), ("shop.example.", &large((until / 500) as u8, 300_000)));
     }
     assert_eq!(kept.candidates.len(), if until > 0 { 100 } else { 0 });
     for number in (until + 1).saturating_sub(100).max(1)..=until {

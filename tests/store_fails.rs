@@ -81,8 +81,8 @@ fn a_full_queue_drops_and_counts() {
     let scratch = tempfile::tempdir().unwrap();
     let settings = Settings { queue: 4, ..Settings::new(scratch.path().join("store")) };
     let store = pointsman::store::open(settings, NOW).store;
-    let zone = |octet| vec![Write::Zone("a.".to_owned(), texts(vec![octet; 1_000_000]))];
-    let dropped = (0..100).filter(|octet| store.post(zone(*octet)) == Err(StoreError::Full(4))).count() as u64;
+    let value = |octet| vec![Write::Decision("a.".to_owned(), large(octet, 1_000_000))];
+    let dropped = (0..100).filter(|octet| store.post(value(*octet)) == Err(StoreError::Full(4))).count() as u64;
     assert!(dropped > 0);
     runtime().block_on(async {
         store.write(vec![Write::Generation(1)]).await.unwrap();
@@ -139,7 +139,7 @@ fn limited() {
     runtime().block_on(async {
         for number in 1..=10_000_u64 {
             let batch =
-                vec![Write::Generation(number), Write::Zone(format!("{number}."), texts(vec![number as u8; 50_000]))];
+                vec![Write::Generation(number), Write::Decision(format!("{number}."), large(number as u8, 50_000))];
             match store.write(batch).await {
                 Ok(()) => acknowledged = number,
                 Err(why) => {
@@ -171,5 +171,5 @@ fn a_file_that_cannot_grow_ends_the_store_and_not_the_process() {
     assert!(acknowledged > 10);
     let opened = open_fine(&folder);
     assert!(opened.kept.generation >= acknowledged);
-    assert_eq!(opened.kept.zones.len() as u64, opened.kept.generation);
+    assert_eq!(opened.kept.decisions.len() as u64, opened.kept.generation);
 }

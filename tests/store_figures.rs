@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use pointsman::store::kept::Write;
-use pointsman::store::{EventFilter, Settings, Store};
+use pointsman::store::{EventFilter, KeptTexts, Settings, Store};
 use support::*;
 
 /// Events in one batch, as when a provider falls.
@@ -62,11 +62,10 @@ fn values_written_again_and_again_take_bounded_room() {
             let candidates =
                 (0..200).map(|at| Write::Candidate(candidate(&format!("n{at}."), "bunny"), memory(round * 200 + at)));
             store.write(candidates.collect()).await.unwrap();
-            let zone = texts(vec![round as u8; 1_000_000]);
-            store.write(vec![Write::Zone("a.".to_owned(), zone)]).await.unwrap();
+            store.write(vec![Write::Decision("a.".to_owned(), large(round as u8, 1_000_000))]).await.unwrap();
             if round % 20 == 19 {
                 eprintln!(
-                    "{} zones of 1 MB, one after the other: {} octets on the disk",
+                    "{} values of 1 MB, one after the other: {} octets on the disk",
                     round + 1,
                     size(&settings.folder)
                 );
@@ -77,26 +76,38 @@ fn values_written_again_and_again_take_bounded_room() {
     });
 }
 
+/// `POINTSMAN_STORE_ZONES=100000` gives the figures of the full size.
 #[test]
-fn a_zone_of_64_mib_is_kept() {
+fn texts_of_many_zones_and_of_a_large_one_are_kept() {
+    let zones = std::env::var("POINTSMAN_STORE_ZONES").map_or(2_000, |zones| zones.parse().unwrap());
     let scratch = tempfile::tempdir().unwrap();
-    let folder = scratch.path().join("store");
-    let zone = texts((0..60_000_000_u32).map(|at| (at ^ (at >> 8)) as u8).collect());
-    runtime().block_on(async {
-        let store = open_fine(&folder).store;
-        for turn in ["new", "the same again"] {
-            let began = Instant::now();
-            store.write(vec![Write::Zone("big.".to_owned(), zone.clone())]).await.unwrap();
-            eprintln!("a zone of 60 MB, {turn}: {:.1?}, {} octets on the disk", began.elapsed(), size(&folder));
+    let small = |number: usize| (format!("z{number}.example."), texts(vec![number as u8; 300]));
+    let large = ("large.example.".to_owned(), texts((0..30_000_000_u32).map(|at| (at ^ (at >> 8)) as u8).collect()));
+    for turn in ["new", "the same again"] {
+        let kept = KeptTexts::new(scratch.path().join("zone-texts"));
+        for (what, fresh) in [("small ones", (0..zones).map(small).collect()), ("one of 30 MB", vec![large.clone()])] {
+            let count = fresh.len();
+            let (began, before) = (Instant::now(), memory_kib("VmHWM"));
+            kept.post(fresh, Vec::new());
+            let posted = began.elapsed();
+            assert!(kept.settle(Duration::from_secs(600)));
+            let more = memory_kib("VmHWM").saturating_sub(before);
+            eprintln!(
+                "{count} {what}, {turn}: handed over in {posted:.1?}, kept after {:.1?}, {more} KiB more",
+                began.elapsed()
+            );
         }
-        store.close().await.unwrap();
-    });
-    let began = Instant::now();
-    let opened = open_fine(&folder);
+        assert_eq!((kept.failing(), kept.origins().len()), (None, zones + 1));
+    }
+    let kept = KeptTexts::new(scratch.path().join("zone-texts"));
+    assert!(kept.get("large.example.") == Some(large.1));
+    assert_eq!(kept.get("z7.example."), Some(small(7).1));
+}
+
+fn memory_kib(field: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
-    let memory = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
-    eprintln!("opened in {:.1?}; the zone itself is held three times here, and {memory}", began.elapsed());
-    assert!(opened.kept.zones == [("big.".to_owned(), zone)]);
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 async fn write(store: &Store, ids: std::ops::Range<u64>) {

@@ -14,11 +14,13 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use pointsman::store::kept::{Kept, Write};
-use pointsman::store::{EventFilter, OpenState};
+use pointsman::store::{EventFilter, OpenState, Store};
+use pointsman::zone::texts::Texts;
 use support::*;
 
 const KILLS: u32 = 200;
@@ -49,12 +51,19 @@ fn batch(step: u64) -> Vec<Write> {
         Write::Candidate(candidate(&name, "gcore"), memory(step)),
         Write::Decision("b.example.".to_owned(), decision(step as u32)),
         Write::Override(drain(step, &format!("step {step}"))),
-        Write::Zone("shop.example.".to_owned(), texts([&step.to_le_bytes()[..], &vec![step as u8; size]].concat())),
+        Write::Decision("shop.example.".to_owned(), large(step as u8, size)),
     ];
     if step > 20 {
         batch.push(Write::ForgetOverride(step - 20));
     }
     batch
+}
+
+/// A zone's text; its parts tell the step.
+fn zone_text(zone: u64, step: u64) -> Texts {
+    let number = step.to_le_bytes();
+    let files = [("main".to_owned(), number.to_vec()), ("rest".to_owned(), number.repeat(100 * zone as usize + 1))];
+    Texts { main: "main".to_owned(), files: files.into() }
 }
 
 #[test]
@@ -73,6 +82,14 @@ fn writer() {
             let (first, second) = tokio::join!(store.write(batch(step + 1)), store.write(batch(step + 2)));
             first.and(second).unwrap();
             step += 2;
+            // Now and then so many that they are synced together.
+            let zones = if step.is_multiple_of(16) { 40 } else { 3 };
+            let texts = |zone| (format!("{zone}.example."), zone_text(zone, step));
+            store.texts().post((0..zones).map(texts).collect(), vec!["39.example.".to_owned()]);
+            if step.is_multiple_of(8) {
+                assert!(store.texts().settle(Duration::from_secs(60)));
+                writeln!(out, "kept {step}").unwrap();
+            }
             writeln!(out, "ack {step}").unwrap();
             out.flush().unwrap();
         }
@@ -86,12 +103,15 @@ fn nothing_acknowledged_is_lost() {
     let mut chance = Chance(seed);
     let scratch = tempfile::tempdir().unwrap();
     let folder = scratch.path().join("store");
-    let mut acknowledged = 0;
+    let (mut acknowledged, mut kept) = (0, 0);
     let mut openings = Vec::new();
     for kill in 0..KILLS {
         // From the first moments of opening until well into writing.
         let life = Duration::from_micros(chance.below(180_000));
-        acknowledged = acknowledged.max(run_and_kill(&folder, life));
+        // Every other one is killed once it writes, however long this machine takes to start it.
+        let told = run_and_kill(&folder, life, kill % 2 == 1);
+        acknowledged = acknowledged.max(told.acknowledged);
+        kept = kept.max(told.kept);
         if !folder.exists() {
             assert_eq!(acknowledged, 0);
             continue;
@@ -111,6 +131,7 @@ fn nothing_acknowledged_is_lost() {
         let ids: Vec<u64> = page.events.iter().map(|event| event.id).collect();
         let newest = opened.kept.generation;
         assert_eq!(ids, (newest.saturating_sub(999).max(1)..=newest).rev().collect::<Vec<_>>(), "kill {kill}");
+        assert_texts(&opened.store, kept, kill);
         acknowledged = newest;
         runtime.block_on(opened.store.close()).unwrap();
     }
@@ -123,8 +144,16 @@ fn nothing_acknowledged_is_lost() {
     );
 }
 
-/// Starts a writer, kills it after `life`, and gives the last step that it told of.
-fn run_and_kill(folder: &Path, life: Duration) -> u64 {
+/// The last steps that a writer told of.
+#[derive(Default)]
+struct Told {
+    acknowledged: u64,
+    kept: u64,
+}
+
+/// Starts a writer, kills it after `life`, and gives the last steps that it told of. Its life begins with its process, or
+/// with its first step.
+fn run_and_kill(folder: &Path, life: Duration, from_first_step: bool) -> Told {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "writer", "--nocapture", "--test-threads=1"])
         .env(WRITER, folder)
@@ -134,15 +163,46 @@ fn run_and_kill(folder: &Path, life: Duration) -> u64 {
         .spawn()
         .unwrap();
     let told = BufReader::new(child.stdout.take().unwrap());
+    let (first_step, begun) = mpsc::channel();
     let reading = thread::spawn(move || {
-        let acks = told.lines().map_while(Result::ok).filter_map(|line| line.strip_prefix("ack ")?.parse().ok());
-        acks.last().unwrap_or(0)
+        let mut last = Told::default();
+        for line in told.lines().map_while(Result::ok) {
+            match line.split_once(' ').map(|(word, step)| (word, step.parse())) {
+                Some(("ack", Ok(step))) => {
+                    last.acknowledged = step;
+                    // Who does not wait for it is gone.
+                    let _ = first_step.send(());
+                }
+                Some(("kept", Ok(step))) => last.kept = step,
+                _ => {}
+            }
+        }
+        last
     });
+    if from_first_step {
+        begun.recv_timeout(Duration::from_secs(60)).expect("a first step");
+    }
     thread::sleep(life);
     assert_eq!(child.try_wait().unwrap(), None, "the writer ended by itself");
     child.kill().unwrap();
     child.wait().unwrap();
     reading.join().unwrap()
+}
+
+/// Each zone has a text of one step, whole, and no older one than was told to be kept.
+fn assert_texts(store: &Store, kept: u64, kill: u32) {
+    // What the kill left unfinished goes, as with the first load of a server.
+    store
+        .texts()
+        .post_sweep((0..40).map(|zone| format!("{zone}.example.")).collect::<Vec<_>>().iter().map(String::as_str));
+    assert!(store.texts().settle(Duration::from_secs(60)));
+    for origin in store.texts().origins() {
+        let zone: u64 = origin.strip_suffix(".example.").unwrap().parse().unwrap();
+        let texts = store.texts().get(&origin).unwrap_or_else(|| panic!("kill {kill}: {origin} is damaged"));
+        let step = u64::from_le_bytes(texts.files["main"][..].try_into().unwrap());
+        assert_eq!(texts, zone_text(zone, step), "kill {kill}");
+        assert!(zone >= 3 || step >= kept, "kill {kill}: {origin} was kept at step {kept}, and is of {step}");
+    }
 }
 
 /// All that is there is what the steps up to the last one left, nothing of one without the rest of it.
@@ -153,12 +213,12 @@ fn assert_whole(kept: &Kept) {
         return;
     }
     let mut candidates = BTreeMap::new();
-    let mut zones = BTreeMap::new();
+    let mut decisions = BTreeMap::new();
     let mut overrides = BTreeMap::new();
     for write in (step.saturating_sub(60).max(1)..=step).flat_map(batch) {
         match write {
             Write::Candidate(key, memory) => drop(candidates.insert(key, memory)),
-            Write::Zone(origin, texts) => drop(zones.insert(origin, texts)),
+            Write::Decision(name, decision) => drop(decisions.insert(name, decision)),
             Write::Override(placed) => drop(overrides.insert(placed.id, placed)),
             Write::ForgetOverride(id) => drop(overrides.remove(&id)),
             _ => {}
@@ -166,7 +226,6 @@ fn assert_whole(kept: &Kept) {
     }
     let overrides: Vec<_> = overrides.into_values().filter(|placed| placed.id + 20 > step).collect();
     assert_eq!(kept.overrides, overrides);
-    assert_eq!(kept.zones, zones.into_iter().collect::<Vec<_>>());
-    assert_eq!(kept.decisions, [("b.example.".to_owned(), decision(step as u32))]);
+    assert_eq!(kept.decisions.iter().cloned().collect::<BTreeMap<_, _>>(), decisions);
     assert_eq!(kept.candidates.iter().cloned().collect::<BTreeMap<_, _>>(), candidates);
 }

@@ -18,13 +18,13 @@ fn metrics_tell_of_writes_and_drops() {
         rendered.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
     };
     let scratch = tempfile::tempdir().unwrap();
-    let settings = Settings { zone_limit: 1_000, ..Settings::new(scratch.path().join("store")) };
+    let settings = Settings::new(scratch.path().join("store"));
     let store = pointsman::store::open(settings.clone(), NOW).store;
     runtime().block_on(async {
         for generation in 1..=3 {
             store.write(vec![Write::Generation(generation)]).await.unwrap();
         }
-        store.post(vec![Write::Zone("a.".to_owned(), texts(vec![0; 2_000]))]).unwrap();
+        store.post(vec![Write::Decision("a.".to_owned(), large(0, 2_000_000))]).unwrap();
         store.write(vec![Write::Generation(4)]).await.unwrap();
         assert_eq!(value("pointsman_store_writes_total"), Some(4.0));
         assert_eq!(value("pointsman_store_dropped_total"), Some(1.0));

@@ -12,7 +12,6 @@ use pointsman::steer::observation::CandidateKey;
 use pointsman::steer::overrides::Override;
 use pointsman::store::kept::{Event, Kept, LastDecision, Write};
 use pointsman::store::{EventFilter, Settings, Store, StoreError};
-use pointsman::zone::texts::Texts;
 use proptest::prelude::*;
 use support::*;
 
@@ -22,7 +21,6 @@ struct Model {
     candidates: BTreeMap<CandidateKey, CandidateMemory>,
     decisions: BTreeMap<String, LastDecision>,
     overrides: BTreeMap<u64, Override>,
-    zones: BTreeMap<String, Texts>,
     events: BTreeMap<u64, Event>,
     generation: u64,
     last_event: u64,
@@ -46,8 +44,7 @@ impl Model {
                 self.overrides.insert(placed.id, placed);
             }
             Write::ForgetOverride(id) => drop(self.overrides.remove(&id)),
-            Write::Zone(origin, texts) => drop(self.zones.insert(origin, texts)),
-            Write::ForgetZone(origin) => drop(self.zones.remove(&origin)),
+            Write::ForgetZone(_) => {}
             Write::Generation(generation) => self.generation = self.generation.max(generation),
         }
     }
@@ -57,7 +54,6 @@ impl Model {
         assert_eq!(kept.candidates.len(), self.candidates.len());
         assert_eq!(kept.decisions.iter().cloned().collect::<BTreeMap<_, _>>(), self.decisions);
         assert_eq!(kept.overrides, self.overrides.values().cloned().collect::<Vec<_>>(), "in the order of their ids");
-        assert_eq!(kept.zones.iter().cloned().collect::<BTreeMap<_, _>>(), self.zones);
         let numbers = (kept.generation, kept.last_event, kept.last_override);
         assert_eq!(numbers, (self.generation, self.last_event, self.last_override));
     }
@@ -78,8 +74,8 @@ enum Step {
     Reopen,
 }
 
-/// Octets of a zone that its settings allow here.
-const ZONE_LIMIT: usize = 50_000;
+/// Octets of a value, which no setting moves.
+const LIMIT: usize = 1024 * 1024;
 
 fn write() -> impl Strategy<Value = Write> {
     let name = (0..6_u8).prop_map(|number| format!("n{number}.example."));
@@ -93,8 +89,7 @@ fn write() -> impl Strategy<Value = Write> {
         3 => (1..40_u64, any::<u32>(), name.clone()).prop_map(|(id, at, name)| Write::Event(event(id, NOW.0 + u64::from(at), &name, "gcore"))),
         2 => (1..8_u64).prop_map(move |id| Write::Override(drain(id, if id == 7 { &long } else { "short" }))),
         1 => (1..8_u64).prop_map(Write::ForgetOverride),
-        2 => (name.clone(), octets).prop_map(|(name, (length, octet))| Write::Zone(name, texts(vec![octet; length]))),
-        1 => name.prop_map(Write::ForgetZone),
+        2 => (name, octets).prop_map(|(name, (length, octet))| Write::Decision(name, large(octet, length))),
         1 => (0..1000_u64).prop_map(Write::Generation),
     ]
 }
@@ -105,7 +100,7 @@ fn step() -> impl Strategy<Value = Step> {
         5 => batch().prop_map(Step::Write),
         5 => batch().prop_map(Step::Post),
         1 => batch().prop_map(|mut batch| {
-            batch.push(Write::Zone("big.".to_owned(), texts(vec![1; ZONE_LIMIT])));
+            batch.push(Write::Decision("big.".to_owned(), large(1, LIMIT)));
             Step::TooLarge(batch)
         }),
         2 => Just(Step::Reopen),
@@ -117,7 +112,7 @@ proptest! {
     #[test]
     fn the_store_holds_what_a_map_would(steps in prop::collection::vec(step(), 1..30)) {
         let scratch = tempfile::tempdir().unwrap();
-        let settings = Settings { zone_limit: ZONE_LIMIT, ..Settings::new(scratch.path().join("store")) };
+        let settings = Settings::new(scratch.path().join("store"));
         let open = || pointsman::store::open(settings.clone(), NOW);
         let mut model = Model::default();
         runtime().block_on(async {
@@ -134,7 +129,7 @@ proptest! {
                     }
                     Step::TooLarge(batch) => {
                         let refused = store.write(batch).await;
-                        assert!(matches!(refused, Err(StoreError::TooLarge { limit: ZONE_LIMIT, .. })));
+                        assert!(matches!(refused, Err(StoreError::TooLarge { limit: LIMIT, .. })));
                     }
                     Step::Reopen => {
                         store.close().await.unwrap();

@@ -14,6 +14,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use pointsman::store::kept::Write;
 use support::*;
@@ -32,9 +33,15 @@ fn traced() {
             let mut batch = vec![Write::Override(drain(number, "traced")), Write::Generation(number)];
             if number % 10 == 0 {
                 // Spans several of sled's segments of 512 KiB.
-                batch.push(Write::Zone("shop.example.".to_owned(), texts(vec![number as u8; 3_000_000])));
+                let large = |part| Write::Decision(format!("{part}.example."), large(number as u8, 1_000_000));
+                batch.extend((0..3).map(large));
             }
             store.write(batch).await.unwrap();
+            // One text, and then so many that they are synced together.
+            let zones = if number % 2 == 0 { 1 } else { 40 };
+            let zone = |at: u64| (format!("{at}.example."), texts(vec![number as u8; 100]));
+            store.texts().post((0..zones).map(zone).collect(), Vec::new());
+            assert!(store.texts().settle(Duration::from_secs(60)));
             writeln!(out, "ack {number}").unwrap();
             out.flush().unwrap();
         }
@@ -55,6 +62,7 @@ fn the_sync_comes_before_the_acknowledgement() {
     let calls = trace(&folder, &scratch.path().join("trace"));
     check_acknowledgements(&calls);
     check_creation(&calls, &folder);
+    check_texts(&calls);
     let blobs = calls.iter().filter(|call| call.file.contains("/blobs/")).count();
     assert_eq!(blobs, 0, "a page grew so large that sled put it into a file that nobody syncs");
 }
@@ -75,9 +83,9 @@ fn trace(folder: &Path, output: &Path) -> Vec<Call> {
             "-f",
             "-y",
             "-s",
-            "32",
+            "200",
             "-e",
-            "trace=write,pwrite64,pwritev,writev,ftruncate,fsync,fdatasync,sync_file_range",
+            "trace=write,pwrite64,pwritev,writev,ftruncate,fsync,fdatasync,sync_file_range,syncfs,rename",
             "-o",
         ])
         .arg(output)
@@ -139,6 +147,33 @@ fn check_acknowledgements(calls: &[Call]) {
         }
     }
     assert_eq!(acknowledged, WRITES);
+}
+
+/// A text takes its place when all of it is synced, and no text is told to be kept before the folder is synced.
+fn check_texts(calls: &[Call]) {
+    let mut unsynced: HashMap<&str, usize> = HashMap::new();
+    let (mut renamed, mut renames, mut together) = (false, 0, 0);
+    for call in calls {
+        let in_texts = call.file.contains("/zone-texts");
+        match call.name.as_str() {
+            "write" if call.text.contains("\"ack ") => assert!(!renamed, "{call:?} before the folder was synced"),
+            "write" if in_texts => drop(unsynced.insert(&call.file, call.ended)),
+            "fsync" if call.file.ends_with("/zone-texts") => renamed = false,
+            "fsync" => unsynced.retain(|file, written| *file != call.file || *written > call.began),
+            "syncfs" => {
+                together += 1;
+                unsynced.retain(|_, written| *written > call.began);
+            }
+            "rename" if call.text.contains("/zone-texts/") => {
+                let from = call.text.split('"').nth(1).expect("a path");
+                assert!(!unsynced.contains_key(from), "{call:?} before it was synced");
+                renamed = true;
+                renames += 1;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!((renames, together), (WRITES / 2 * 41, WRITES / 2));
 }
 
 /// The folder's entry in its parent, the folder's own entries and sled's settings are synced too, before the first

@@ -126,6 +126,9 @@ fn store(overview: &Overview) -> Check {
         StoreState::SetAside { why, moved_to } => {
             (Status::Warn, "set-aside", Some(format!("{why}; moved to {moved_to}")))
         }
+        StoreState::WithoutTexts { why } => {
+            (Status::Warn, "without-texts", Some(format!("the last good texts of zones are not kept: {why}")))
+        }
         StoreState::Gone { why } => (Status::Warn, "gone", Some(format!("nothing is kept: {why}"))),
     };
     Check { status, observed_value: value.into(), observed_unit: None, time: overview.now, output }

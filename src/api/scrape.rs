@@ -70,6 +70,7 @@ fn of_overview(samples: &mut Samples, overview: &Overview) {
     if let Some(reload) = &overview.last_reload {
         samples.add("pointsman_last_reload_ok", &[], flag(reload.ok));
         samples.add("pointsman_last_reload_time_seconds", &[], reload.at.as_millisecond() as f64 / 1_000.0);
+        samples.add("pointsman_last_reload_seconds", &[], reload.seconds);
     }
     for family in Family::ALL {
         let routed = !overview.families_without_route.contains(&family);

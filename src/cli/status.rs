@@ -139,6 +139,8 @@ fn head(overview: &Overview) -> String {
     if let Some(reload) = &overview.last_reload {
         let how =
             if reload.ok { "all good".to_owned() } else { format!("with errors in {}", reload.errors.join(", ")) };
+        let (read, changed, seconds) = (reload.counts.read, reload.counts.changed, reload.seconds);
+        let how = format!("{how}; {read} zones read, {changed} changed, in {seconds:.2} s");
         line("last reload", format!("{}, {how}", time(reload.at, *now)), attention(reload.ok));
     }
     for alert in &overview.alerts {
@@ -168,6 +170,7 @@ fn store(state: &StoreState) -> String {
     match state {
         StoreState::Ok => "ok".to_owned(),
         StoreState::SetAside { why, moved_to } => format!("a new one: the old was set aside to {moved_to}: {why}"),
+        StoreState::WithoutTexts { why } => format!("ok, but the last good texts of zones are not kept: {why}"),
         StoreState::Gone { why } => format!("none, nothing is kept over a restart: {why}"),
     }
 }

@@ -3,24 +3,25 @@
 //! The core drops names that are no longer steered without a word, so this knows what the store holds: what leaves with a
 //! reload is forgotten there too. What belongs to a zone that is broken now is kept; it may be back with the next file.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::steer::observation::CandidateKey;
 use crate::store::kept::{Kept, Write};
-use crate::store::{Store, StoreError};
+use crate::store::{KeptTexts, Store, StoreError};
 use crate::zone::texts::Texts;
 
-/// Texts of zones from this size on are a batch each: a batch is kept whole or not at all, and one zone that is too large
-/// must not take others with it.
-const OWN_BATCH: usize = 256 * 1024;
+/// Writes of one batch. What 100,000 names have to keep when a provider falls is many batches: each value stands for itself,
+/// and a commit has a limit of time.
+const BATCH: usize = 4_096;
 
 /// The way to the store, and what it holds.
 pub(super) struct Keeping {
     store: Store,
     candidates: HashSet<CandidateKey>,
     decisions: HashSet<Arc<str>>,
-    zones: BTreeSet<String>,
+    /// Texts of zones that left while no server ran are gone.
+    swept: bool,
 }
 
 impl Keeping {
@@ -29,7 +30,7 @@ impl Keeping {
             store,
             candidates: kept.candidates.iter().map(|(key, _)| key.clone()).collect(),
             decisions: kept.decisions.iter().map(|(name, _)| name.as_str().into()).collect(),
-            zones: kept.zones.iter().map(|(origin, _)| origin.clone()).collect(),
+            swept: false,
         }
     }
 
@@ -38,50 +39,57 @@ impl Keeping {
     }
 
     /// Keeps these soon; nobody waits for it.
-    pub(super) fn post(&mut self, writes: Vec<Write>) {
-        if writes.is_empty() {
-            return;
-        }
+    pub(super) fn post(&mut self, mut writes: Vec<Write>) {
         self.note(&writes);
-        match self.store.post(writes) {
-            // A store that is gone has said so once.
-            Ok(()) | Err(StoreError::Gone(_) | StoreError::Closed) => {}
-            Err(error) => tracing::warn!(%error, "verdicts and events are not stored"),
-        }
-    }
-
-    /// Keeps these after all that was posted before; the future ends when they are on the disk.
-    pub(super) fn submit(&mut self, writes: Vec<Write>) -> impl Future<Output = Result<(), StoreError>> + Send + use<> {
-        self.note(&writes);
-        self.store.submit(writes)
-    }
-
-    /// Keeps the texts of zones.
-    pub(super) fn post_zones(&mut self, fresh: Vec<(String, Texts)>) {
-        let mut together = Vec::new();
-        for (origin, texts) in fresh {
-            let size = texts.files.values().map(Vec::len).sum::<usize>();
-            let write = Write::Zone(origin, texts);
-            if size < OWN_BATCH {
-                together.push(write);
-            } else {
-                self.post(vec![write]);
+        while !writes.is_empty() {
+            let rest = writes.split_off(BATCH.min(writes.len()));
+            match self.store.post(std::mem::replace(&mut writes, rest)) {
+                Ok(()) => {}
+                // A store that is gone has said so once.
+                Err(StoreError::Gone(_) | StoreError::Closed) => return,
+                Err(error) => tracing::warn!(%error, "verdicts and events are not stored"),
             }
         }
-        self.post(together);
+    }
+
+    /// Keeps these after all that was posted before; the future ends when the first [`BATCH`] of them are on the disk. An
+    /// order stands before what follows from it.
+    pub(super) fn submit(
+        &mut self,
+        mut writes: Vec<Write>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send + use<> {
+        let rest = writes.split_off(BATCH.min(writes.len()));
+        self.note(&writes);
+        let kept = self.store.submit(writes);
+        self.post(rest);
+        kept
+    }
+
+    pub(super) fn texts(&self) -> &KeptTexts {
+        self.store.texts()
+    }
+
+    /// Keeps the texts of these zones, and forgets those of zones that left; `served` are all there are, where they are
+    /// known: where the zones folder was read.
+    pub(super) fn post_texts<'a>(
+        &mut self,
+        fresh: Vec<(String, Texts)>,
+        left: Vec<String>,
+        served: Option<impl Iterator<Item = &'a str>>,
+    ) {
+        let texts = self.store.texts();
+        if let Some(served) = served.filter(|_| !self.swept) {
+            texts.post_sweep(served);
+            self.swept = true;
+        }
+        texts.post(fresh, left);
     }
 
     /// Forgets what is served no longer.
-    pub(super) fn forget_others(
-        &mut self,
-        candidate: impl Fn(&CandidateKey) -> bool,
-        name: impl Fn(&str) -> bool,
-        zone: impl Fn(&str) -> bool,
-    ) {
+    pub(super) fn forget_others(&mut self, candidate: impl Fn(&CandidateKey) -> bool, name: impl Fn(&str) -> bool) {
         let candidates = self.candidates.iter().filter(|key| !candidate(key)).cloned().map(Write::ForgetCandidate);
         let decisions = self.decisions.iter().filter(|of| !name(of)).map(|of| Write::ForgetDecision(of.to_string()));
-        let zones = self.zones.iter().filter(|origin| !zone(origin)).cloned().map(Write::ForgetZone);
-        let writes = candidates.chain(decisions).chain(zones).collect();
+        let writes = candidates.chain(decisions).collect();
         self.post(writes);
     }
 
@@ -94,12 +102,8 @@ impl Keeping {
                 Write::Decision(name, _) if !self.decisions.contains(name.as_str()) => {
                     self.decisions.insert(name.as_str().into());
                 }
-                Write::Zone(origin, _) if !self.zones.contains(origin) => {
-                    self.zones.insert(origin.clone());
-                }
                 Write::ForgetCandidate(key) => drop(self.candidates.remove(key)),
                 Write::ForgetDecision(name) => drop(self.decisions.remove(name.as_str())),
-                Write::ForgetZone(origin) => drop(self.zones.remove(origin)),
                 _ => {}
             }
         }

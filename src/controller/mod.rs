@@ -14,11 +14,14 @@
 mod areas;
 mod clock;
 mod explain;
+#[cfg(test)]
+mod figures;
 mod keeping;
 pub mod message;
 mod overrides;
 mod publish;
 mod reload;
+mod retired;
 mod task;
 pub mod view;
 mod views;

@@ -1,9 +1,11 @@
 //! Publishing: a new `Arc` for every change, copied and swapped.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::task::Task;
 use crate::image::Image;
@@ -49,15 +51,22 @@ impl Task {
             known.at = now;
             return;
         }
-        self.sets_changed |= self.steering.name(&key.name).is_some_and(|name| name.shape == Shape::Flattened);
+        self.needs_sets(&key.name);
         self.resolved.insert(key, Resolved { set: Arc::new(set), at: now });
     }
 
     /// Lets go of sets that were not renewed for [`KEEP_SET`].
     pub(super) fn forget_old_sets(&mut self, now: Time) {
-        let before = self.resolved.len();
-        self.resolved.retain(|_, resolved| now.since(resolved.at) <= KEEP_SET);
-        self.sets_changed |= self.resolved.len() < before;
+        let old = self.resolved.extract_if(|_, resolved| now.since(resolved.at) > KEEP_SET);
+        let names: Vec<Arc<str>> = old.map(|(key, _)| key.name).collect();
+        names.iter().for_each(|name| self.needs_sets(name));
+    }
+
+    /// A set of this name is another one now.
+    fn needs_sets(&mut self, name: &Arc<str>) {
+        if self.steering.name(name).is_some_and(|name| name.shape == Shape::Flattened) {
+            self.sets_changed.insert(name.clone());
+        }
     }
 
     /// The targets that sets are of.
@@ -88,13 +97,32 @@ impl Task {
             |name: &Arc<SteeredName>| self.steering.name(&name.name).is_some_and(|own| Arc::ptr_eq(own, name));
         let slots = slots.iter().enumerate().filter(|(_, name)| steered(name));
         self.slots = slots.map(|(slot, name)| (name.name.clone(), slot)).collect();
-        self.sets_changed = true;
-        self.publish(image, Selection(decisions));
+        self.sets_changed.clear();
+        let flattened = FlattenedSets(image.slots().iter().map(|name| self.sets_of(name)).collect());
+        self.publish(image, Arc::new(flattened), Arc::new(Selection(decisions)));
     }
 
-    /// The same image with new decisions for these names.
+    /// The same image with new decisions for these names, and new sets for those whose sets changed. What changed for no
+    /// name is not copied.
     pub(super) fn publish_decisions(&mut self, names: &[Arc<str>]) {
         let published = self.published.load_full();
+        let selection = if names.is_empty() { published.selection.clone() } else { self.selection(&published, names) };
+        let flattened = match std::mem::take(&mut self.sets_changed) {
+            names if names.is_empty() => published.flattened.clone(),
+            names => self.flattened(&published, &names),
+        };
+        self.publish(published.image.clone(), flattened, selection);
+    }
+
+    fn publish(&mut self, image: Arc<Image>, flattened: Arc<FlattenedSets>, selection: Arc<Selection>) {
+        self.generation += 1;
+        let areas = self.areas.areas.clone();
+        let new = Published { generation: self.generation, image, flattened, selection, areas };
+        let old = self.published.swap(Arc::new(new));
+        self.retired.add(old, Instant::now());
+    }
+
+    fn selection(&self, published: &Published, names: &[Arc<str>]) -> Arc<Selection> {
         let mut selection = published.selection.0.clone();
         for name in names {
             let slot = self.slots.get(name).and_then(|slot| selection.get_mut(*slot));
@@ -102,7 +130,7 @@ impl Task {
                 *entry = selected;
             }
         }
-        self.publish(published.image.clone(), Selection(selection));
+        Arc::new(Selection(selection))
     }
 
     /// The decisions of one name, for all its area rules.
@@ -116,30 +144,27 @@ impl Task {
         Some(Selected { plain, areas })
     }
 
-    fn publish(&mut self, image: Arc<Image>, selection: Selection) {
-        self.generation += 1;
-        let flattened = if std::mem::take(&mut self.sets_changed) {
-            Arc::new(self.flattened_sets(&image))
-        } else {
-            self.published.load().flattened.clone()
-        };
-        let selection = Arc::new(selection);
-        let areas = self.areas.areas.clone();
-        self.published.store(Arc::new(Published { generation: self.generation, image, flattened, selection, areas }));
+    fn flattened(&self, published: &Published, names: &HashSet<Arc<str>>) -> Arc<FlattenedSets> {
+        let mut sets = published.flattened.0.clone();
+        for name in names {
+            let slot = self.slots.get(name).and_then(|slot| sets.get_mut(*slot));
+            if let (Some(entry), Some(name)) = (slot, self.steering.name(name)) {
+                *entry = self.sets_of(name);
+            }
+        }
+        Arc::new(FlattenedSets(sets))
     }
 
-    fn flattened_sets(&self, image: &Image) -> FlattenedSets {
-        let sets = image.slots().iter().map(|name| {
-            if name.shape != Shape::Flattened {
-                return Vec::new();
-            }
-            let set = |id: &Arc<str>| {
-                let key = CandidateKey { name: name.name.clone(), candidate: id.clone() };
-                self.resolved.get(&key).map(|resolved| resolved.set.clone())
-            };
-            name.candidates.iter().map(|candidate| set(&candidate.id)).collect()
-        });
-        FlattenedSets(sets.collect())
+    /// The sets of a name, by candidate; none for one that is not flattened.
+    fn sets_of(&self, name: &SteeredName) -> Vec<Option<Arc<FlattenedSet>>> {
+        if name.shape != Shape::Flattened {
+            return Vec::new();
+        }
+        let set = |id: &Arc<str>| {
+            let key = CandidateKey { name: name.name.clone(), candidate: id.clone() };
+            self.resolved.get(&key).map(|resolved| resolved.set.clone())
+        };
+        name.candidates.iter().map(|candidate| set(&candidate.id)).collect()
     }
 
     /// What to keep of a name's decisions: the last shares that were not empty.

@@ -1,32 +1,46 @@
-//! Reading zones and configuration: on a blocking thread, one load at a time, and back in the task what comes of it.
+//! Reading zones and configuration: on a thread of its own, one load at a time, and back in the task what comes of it.
 //!
 //! Reloads that are asked for while one runs are answered by the next, which begins after them: who writes a file and then
 //! asks is told of that file.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Instant;
 
-use tokio::task::{JoinError, JoinHandle};
+use tokio::sync::oneshot;
 
 use super::areas::KnownAreas;
 use super::message::Reply;
 use super::task::Task;
-use super::view::{LoadedDatabase, ReloadReport};
+use super::view::{LoadedDatabase, ReloadCounts, ReloadReport};
 use super::zones::{Load, LoadOutcome};
 use super::{image_settings, timestamp};
 use crate::config::Config;
 use crate::steer::effects::Effects;
 use crate::store::kept::Write;
-use crate::zone::texts::Texts;
 
 /// Errors of one load that are logged, a line each.
 const LOGGED_ERRORS: usize = 20;
 
-/// A load on its blocking thread, and who waits for it.
+/// Origins, and errors, that a report tells one by one.
+const TOLD: usize = 100;
+/// How much the threads of a reload stand back behind those that answer: a tenth of a core where these need all of it.
+const NICE: i32 = 10;
+
+/// A load on its thread, and who waits for it.
 pub(super) struct Loading {
-    task: JoinHandle<Reloaded>,
+    outcome: oneshot::Receiver<Reloaded>,
     replies: Vec<Reply<ReloadReport>>,
+    began: Instant,
+}
+
+/// A load that broke off.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LoadError {
+    #[error("there is no thread for it: {0}")]
+    NoThread(#[from] std::io::Error),
+    #[error("it broke off; the log says why")]
+    BrokeOff,
 }
 
 /// What a load comes to.
@@ -44,25 +58,26 @@ impl Task {
         let kept = self.kept.take().unwrap_or_default();
         let last = kept.decisions.into_iter().map(|(name, last)| (name, last.into())).collect();
         self.steering.restore(kept.candidates, last, kept.overrides);
-        let load = self.load(&self.config, kept.zones.into_iter().collect());
+        let load = self.load(&self.config);
         let (config, areas) = (self.config.clone(), self.areas.clone());
+        let began = Instant::now();
         let loaded = tokio::task::spawn_blocking(move || (areas.renewed(&config), load.run())).await;
         match loaded {
             Ok((areas, outcome)) => {
                 let effects = self.take_areas(areas);
-                self.take_up(outcome, effects, Vec::new());
+                self.take_up(outcome, effects, Vec::new(), began);
             }
-            Err(error) => self.could_not_load(&error),
+            Err(_) => self.could_not_load(&LoadError::BrokeOff),
         }
     }
 
-    fn load(&self, config: &Config, kept: BTreeMap<String, Texts>) -> Load {
+    fn load(&self, config: &Config) -> Load {
         Load {
             folder: config.server.zones.clone(),
             zones: config.zone_settings(),
             image: image_settings(config, self.client_key),
             current: self.zones.clone(),
-            kept,
+            kept: self.keeping.texts().clone(),
             now: self.clock.now(),
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         }
@@ -77,42 +92,53 @@ impl Task {
         }
         let (file, config) = (self.config_file.clone(), self.config.clone());
         // Answers go on meanwhile: half of the cores are theirs.
-        let load = self.load(&config, BTreeMap::new());
+        let load = self.load(&config);
         let threads = NonZeroUsize::new(load.threads.get() / 2).unwrap_or(NonZeroUsize::MIN);
         let load = Load { threads, ..load };
         let (client_key, areas) = (self.client_key, self.areas.clone());
-        let task = tokio::task::spawn_blocking(move || {
+        let began = Instant::now();
+        let outcome = stand_back(move || {
             let (config, errors) = file.map_or((config.clone(), Vec::new()), |file| file.reread(&config));
             let (zones, image) = (config.zone_settings(), image_settings(&config, client_key));
             let areas = areas.renewed(&config);
             Reloaded { outcome: Load { zones, image, ..load }.run(), areas, config, errors }
         });
-        self.loading = Some(Loading { task, replies });
+        match outcome {
+            Ok(outcome) => self.loading = Some(Loading { outcome, replies, began }),
+            Err(error) => {
+                self.could_not_load(&error.into());
+                self.reply(replies);
+            }
+        }
     }
 
-    pub(super) fn finish_loading(&mut self, loaded: Result<Reloaded, JoinError>) {
+    pub(super) fn finish_loading(&mut self, loaded: Result<Reloaded, LoadError>) {
         let Some(loading) = self.loading.take() else { return };
         match loaded {
             Ok(Reloaded { outcome, areas, config, errors }) => {
                 self.config = config;
                 let effects = self.take_areas(areas);
-                self.take_up(outcome, effects, errors);
+                self.take_up(outcome, effects, errors, loading.began);
             }
             Err(error) => self.could_not_load(&error),
         }
-        for reply in loading.replies {
-            if let Some(report) = &self.last_reload {
-                drop(reply.send(report.clone()));
-            }
-        }
+        self.reply(loading.replies);
         if !self.waiting.is_empty() {
             let waiting = std::mem::take(&mut self.waiting);
             self.reload(waiting);
         }
     }
 
+    fn reply(&self, replies: Vec<Reply<ReloadReport>>) {
+        for reply in replies {
+            if let Some(report) = &self.last_reload {
+                drop(reply.send(report.clone()));
+            }
+        }
+    }
+
     /// The load broke off: all goes on as it is.
-    fn could_not_load(&mut self, error: &JoinError) {
+    fn could_not_load(&mut self, error: &LoadError) {
         tracing::error!(%error, "the zones could not be loaded");
         self.last_reload = Some(ReloadReport {
             at: timestamp(self.clock.now()),
@@ -122,6 +148,8 @@ impl Task {
             removed: Vec::new(),
             errors: vec![format!("the zones could not be loaded: {error}")],
             warnings: 0,
+            counts: ReloadCounts { errors: 1, ..ReloadCounts::default() },
+            seconds: 0.0,
         });
     }
 
@@ -146,9 +174,10 @@ impl Task {
     }
 
     /// What was loaded is served from now on.
-    fn take_up(&mut self, outcome: LoadOutcome, mut effects: Effects, config_errors: Vec<String>) {
+    fn take_up(&mut self, outcome: LoadOutcome, mut effects: Effects, config_errors: Vec<String>, began: Instant) {
         let now = self.clock.now();
-        self.zones = outcome.zones;
+        // Zones that nothing else holds are freed with the image that they were in, not here.
+        self.retired.add(Arc::new(std::mem::replace(&mut self.zones, outcome.zones)), Instant::now().into());
         let targets = self.resolved_targets();
         effects.append(self.steering.install(&outcome.steered, now));
         self.forget_sets_of_others(&targets);
@@ -157,27 +186,35 @@ impl Task {
         let mut writes = vec![Write::Generation(self.generation)];
         self.follow_up(effects, &mut writes);
         self.keeping.post(writes);
-        self.keeping.post_zones(outcome.fresh);
+        let served = outcome.folder_read.then(|| self.zones.keys().map(String::as_str));
+        let (mut changed, mut removed) = (outcome.changed, outcome.removed);
+        self.keeping.post_texts(outcome.fresh, removed.clone(), served);
         self.forget_what_left();
         let of_areas = self.areas.error.clone();
-        let errors: Vec<String> = config_errors.into_iter().chain(of_areas).chain(outcome.errors).collect();
+        let mut errors: Vec<String> = config_errors.into_iter().chain(of_areas).chain(outcome.errors).collect();
         for error in errors.iter().take(LOGGED_ERRORS) {
             tracing::error!("{error}");
         }
         if let Some(more) = errors.len().checked_sub(LOGGED_ERRORS).filter(|more| *more > 0) {
             tracing::error!("{more} more errors: `pointsman check` tells them all");
         }
-        let report = ReloadReport {
-            at: timestamp(now),
-            generation: self.generation,
-            ok: errors.is_empty(),
-            changed: outcome.changed,
-            removed: outcome.removed,
-            errors,
-            warnings: outcome.warnings,
-        };
+        let counts =
+            ReloadCounts { read: outcome.read, changed: changed.len(), removed: removed.len(), errors: errors.len() };
+        [&mut changed, &mut removed, &mut errors].into_iter().for_each(|list| list.truncate(TOLD));
+        let (ok, seconds) = (counts.errors == 0, began.elapsed().as_secs_f64());
         let (zones, names) = (self.zones.len(), self.steering.names().count());
-        tracing::info!(zones, names, changed = report.changed.len(), ok = report.ok, "zones loaded");
+        tracing::info!(
+            zones,
+            names,
+            read = counts.read,
+            changed = counts.changed,
+            removed = counts.removed,
+            ok,
+            seconds,
+            "zones loaded"
+        );
+        let (at, generation, warnings) = (timestamp(now), self.generation, outcome.warnings);
+        let report = ReloadReport { at, generation, ok, changed, removed, errors, warnings, counts, seconds };
         self.last_reload = Some(report);
     }
 
@@ -185,20 +222,31 @@ impl Task {
     fn forget_what_left(&mut self) {
         let broken = self.zones.iter().filter(|(_, entry)| entry.zone.is_none());
         let broken: Vec<&str> = broken.map(|(origin, _)| origin.as_str()).collect();
-        let (steering, zones) = (&self.steering, &self.zones);
+        let steering = &self.steering;
         let is_broken = |name: &str| broken.iter().any(|origin| is_within(name, origin));
         self.keeping.forget_others(
             |key| steering.candidate(key).is_some() || is_broken(&key.name),
             |name| steering.name(name).is_some() || is_broken(name),
-            |origin| zones.contains_key(origin),
         );
     }
 }
 
+/// Runs a load on a thread of its own, of low priority, which those that it starts inherit.
+fn stand_back(load: impl FnOnce() -> Reloaded + Send + 'static) -> std::io::Result<oneshot::Receiver<Reloaded>> {
+    let (done, outcome) = oneshot::channel();
+    std::thread::Builder::new().name("reload".to_owned()).spawn(move || {
+        // Refused at worst: then it loads as fast as others answer.
+        let _ = rustix::process::nice(NICE);
+        // Nobody waits for it where the server stops.
+        let _ = done.send(load());
+    })?;
+    Ok(outcome)
+}
+
 /// Waits for the load that runs; for ever, where none does.
-pub(super) async fn loaded(loading: &mut Option<Loading>) -> Result<Reloaded, JoinError> {
+pub(super) async fn loaded(loading: &mut Option<Loading>) -> Result<Reloaded, LoadError> {
     match loading {
-        Some(loading) => (&mut loading.task).await,
+        Some(loading) => (&mut loading.outcome).await.map_err(|_| LoadError::BrokeOff),
         None => std::future::pending().await,
     }
 }

@@ -1,6 +1,6 @@
 //! The task itself: what comes in, and where its effects go.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use super::keeping::Keeping;
 use super::message::{EventFilter, Reply, Request};
 use super::publish::Resolved;
 use super::reload::{Loading, loaded};
+use super::retired::Retired;
 use super::view::{EventPage, FirstRound, ReloadReport, Serving};
 use super::zones::Zones;
 use super::{Clock, Parts, views};
@@ -35,6 +36,9 @@ const BATCH: usize = 256;
 const GATHER: Duration = Duration::from_millis(5);
 /// Events held in memory, for when the store is gone.
 const RECENT_EVENTS: usize = 1_000;
+/// Transitions of one batch that are logged, a line each. A provider that falls moves all its names at once; 100,000 lines
+/// would hold up the task for as long as who reads the log takes.
+const LOGGED_TRANSITIONS: usize = 200;
 /// What has no time of its own is looked at so often.
 const HOUSEKEEPING: Duration = Duration::from_secs(10);
 
@@ -54,8 +58,10 @@ pub(super) struct Task {
     /// Where the image holds each steered name.
     pub(super) slots: HashMap<Arc<str>, usize>,
     pub(super) published: Arc<ArcSwap<Published>>,
-    /// Sets that answers need are other ones than those that are published.
-    pub(super) sets_changed: bool,
+    /// Names for which answers need other sets than those that are published.
+    pub(super) sets_changed: HashSet<Arc<str>>,
+    /// What was published before.
+    pub(super) retired: Retired,
     pub(super) generation: u64,
     pub(super) keeping: Keeping,
     pub(super) open_state: OpenState,
@@ -97,7 +103,8 @@ impl Task {
             resolved: HashMap::new(),
             slots: HashMap::new(),
             published: Arc::new(ArcSwap::from_pointee(Published::default())),
-            sets_changed: false,
+            sets_changed: HashSet::new(),
+            retired: Retired::default(),
             generation: kept.generation,
             keeping: Keeping::new(parts.opened.store, &kept),
             open_state: parts.opened.state,
@@ -130,8 +137,8 @@ impl Task {
         let mut housekeeping = Instant::now() + HOUSEKEEPING;
         let mut not_before = Instant::now();
         loop {
-            let wake =
-                self.steering.next_tick().map_or(housekeeping, |tick| self.clock.instant(tick).min(housekeeping));
+            let tick = self.steering.next_tick().map(|tick| self.clock.instant(tick));
+            let wake = tick.into_iter().chain(self.retired.next_look()).fold(housekeeping, Instant::min);
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 Some(request) = self.requests.recv() => self.answer(request),
@@ -147,6 +154,7 @@ impl Task {
                         housekeeping = Instant::now() + HOUSEKEEPING;
                         self.forget_old_sets(self.clock.now());
                     }
+                    self.retired.tick(Instant::now());
                     self.tick();
                 }
             }
@@ -190,7 +198,7 @@ impl Task {
     }
 
     /// Publish, probe, log, store: in this order.
-    fn apply(&mut self, effects: Effects) {
+    pub(super) fn apply(&mut self, effects: Effects) {
         let writes = self.carry_out(effects);
         self.keeping.post(writes);
     }
@@ -198,7 +206,7 @@ impl Task {
     /// The same up to what is to be stored.
     pub(super) fn carry_out(&mut self, effects: Effects) -> Vec<Write> {
         let mut writes = Vec::new();
-        if !effects.decided.is_empty() || self.sets_changed {
+        if !effects.decided.is_empty() || !self.sets_changed.is_empty() {
             self.publish_decisions(&effects.decided);
             writes.push(Write::Generation(self.generation));
         }
@@ -225,31 +233,32 @@ impl Task {
                 None => Write::ForgetCandidate(key),
             });
         }
-        for transition in effects.transitions {
+        let (many, held) = (effects.transitions.len(), effects.transitions.len().saturating_sub(RECENT_EVENTS));
+        for (at, transition) in effects.transitions.into_iter().enumerate() {
             if let Change::Override { id, to: OverrideState::Expired, .. } = transition.change {
                 writes.push(Write::ForgetOverride(id));
             }
-            writes.push(Write::Event(self.event(transition)));
+            count(&transition);
+            if at < LOGGED_TRANSITIONS {
+                log_transition(&transition);
+            }
+            let event = Event { id: self.next_event, generation: self.generation, transition };
+            self.next_event += 1;
+            if at >= held {
+                self.hold(event.clone());
+            }
+            writes.push(Write::Event(event));
+        }
+        if let Some(more) = many.checked_sub(LOGGED_TRANSITIONS).filter(|more| *more > 0) {
+            tracing::warn!(more, "more transitions at the same time: `pointsman events` tells each");
         }
     }
 
-    /// Gives a transition its place in the history, and logs it.
-    fn event(&mut self, transition: Transition) -> Event {
-        let kind = match transition.change {
-            Change::Verdict { .. } => "verdict",
-            Change::Decision { .. } => "decision",
-            Change::Override { .. } => "override",
-        };
-        // Counted before it is logged: who has read the line finds it in the metrics.
-        metrics::counter!("pointsman_transitions_total", "kind" => kind).increment(1);
-        log_transition(&transition);
-        let event = Event { id: self.next_event, generation: self.generation, transition };
-        self.next_event += 1;
+    fn hold(&mut self, event: Event) {
         if self.recent.len() == RECENT_EVENTS {
             self.recent.pop_front();
         }
-        self.recent.push_back(Arc::new(event.clone()));
-        event
+        self.recent.push_back(Arc::new(event));
     }
 
     fn events(&self, filter: EventFilter, reply: Reply<EventPage>) {
@@ -296,6 +305,16 @@ async fn next_report(reports: &mut mpsc::Receiver<Report>, not_before: Instant) 
         tokio::time::sleep_until(not_before).await;
     }
     reports.recv().await
+}
+
+/// Counted before it is logged: who has read the line finds it in the metrics.
+fn count(transition: &Transition) {
+    let kind = match transition.change {
+        Change::Verdict { .. } => "verdict",
+        Change::Decision { .. } => "decision",
+        Change::Override { .. } => "override",
+    };
+    metrics::counter!("pointsman_transitions_total", "kind" => kind).increment(1);
 }
 
 /// One line: subject, from, to and why.

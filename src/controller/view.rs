@@ -86,6 +86,10 @@ pub enum StoreState {
         why: String,
         moved_to: String,
     },
+    /// Verdicts, overrides and events are kept; the last good texts of some zones are not.
+    WithoutTexts {
+        why: String,
+    },
     /// Nothing is kept: no store could be opened, or it failed while running.
     Gone {
         why: String,
@@ -314,10 +318,24 @@ pub struct ReloadReport {
     pub generation: u64,
     /// Everything was good and is in force.
     pub ok: bool,
-    /// Origins whose content changed, and those that left.
+    /// Origins whose content changed, and those that left; the first 100.
     pub changed: Vec<String>,
     pub removed: Vec<String>,
-    /// Origins whose file has errors, and what is wrong with the configuration, a line each.
+    /// What is wrong with the zones and with the configuration, a line each; the first 100.
     pub errors: Vec<String>,
     pub warnings: usize,
+    /// All of them.
+    pub counts: ReloadCounts,
+    /// From the order to the first answer from what was read.
+    pub seconds: f64,
+}
+
+/// How many zones a reload was about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadCounts {
+    /// Zone files that were read.
+    pub read: usize,
+    pub changed: usize,
+    pub removed: usize,
+    pub errors: usize,
 }

@@ -106,6 +106,9 @@ impl Task {
             StoreState::SetAside { why, moved_to } => {
                 alerts.push(format!("the store was set aside to {moved_to}: {why}"));
             }
+            StoreState::WithoutTexts { why } => {
+                alerts.push(format!("the last good texts of zones are not kept: {why}"));
+            }
             StoreState::Gone { why } => alerts.push(format!("nothing is kept over a restart: {why}")),
         }
         if let Some(error) = &overview.areas.error {
@@ -114,7 +117,7 @@ impl Task {
             alerts.push(format!("{error}; {goes_on}"));
         }
         if let Some(reload) = self.last_reload.as_ref().filter(|reload| !reload.ok) {
-            alerts.push(format!("the last reload found {} errors", reload.errors.len()));
+            alerts.push(format!("the last reload found {} errors", reload.counts.errors));
         }
         alerts
     }
@@ -136,7 +139,10 @@ impl Task {
             return StoreState::Gone { why };
         }
         match &self.open_state {
-            OpenState::Fine => StoreState::Ok,
+            OpenState::Fine => match self.keeping.texts().failing() {
+                Some(why) => StoreState::WithoutTexts { why },
+                None => StoreState::Ok,
+            },
             OpenState::SetAside { why, moved_to } => {
                 StoreState::SetAside { why: why.clone(), moved_to: moved_to.display().to_string() }
             }

@@ -21,6 +21,7 @@ use super::view::ZoneState;
 use crate::image::{self, CompiledZone, Image};
 use crate::steer::policy::SteeredName;
 use crate::steer::time::Time;
+use crate::store::KeptTexts;
 use crate::zone::diagnostic::{Diagnostic, Severity};
 use crate::zone::folder::{Known, Loaded, Plan, Settings, load_folder_as, load_texts};
 use crate::zone::name::Name;
@@ -67,8 +68,8 @@ pub struct Load {
     pub zones: Settings,
     pub image: image::Settings,
     pub current: Zones,
-    /// The texts that zones were last good with, from the store: for the first load.
-    pub kept: BTreeMap<String, Texts>,
+    /// The texts that zones were last good with.
+    pub kept: KeptTexts,
     pub now: Time,
     /// How many threads read and compile.
     pub threads: NonZeroUsize,
@@ -80,8 +81,12 @@ pub struct LoadOutcome {
     pub zones: Zones,
     pub image: Image,
     pub steered: Vec<Arc<SteeredName>>,
-    /// Good texts that differ from what was served: to be kept.
+    /// The folder could be read: what is not in `zones` is served no longer.
+    pub folder_read: bool,
+    /// Good texts that differ from what was served, or could not be kept before: to be kept.
     pub fresh: Vec<(String, Texts)>,
+    /// Zone files that were read.
+    pub read: usize,
     pub changed: Vec<String>,
     pub removed: Vec<String>,
     /// One line each.
@@ -96,7 +101,9 @@ impl Load {
             zones: Zones::new(),
             image: Image::default(),
             steered: Vec::new(),
+            folder_read: false,
             fresh: Vec::new(),
+            read: 0,
             changed: Vec::new(),
             removed: Vec::new(),
             errors: Vec::new(),
@@ -118,12 +125,14 @@ impl Load {
     }
 
     fn read_folder(&self, outcome: &mut LoadOutcome) {
+        outcome.folder_read = true;
         let settings = settings_digest(&self.zones);
         let compile = |zone| Arc::new(CompiledZone::compile(zone));
         let known = |origin: &Name, file: &Path| self.known(origin, file, settings);
         let plan = Plan { threads: self.threads, compile: &compile, known: &known };
         let folder = load_folder_as(&self.folder, &self.zones, &plan);
         outcome.errors.extend(folder.diagnostics.iter().map(Diagnostic::to_string));
+        outcome.read = folder.zones.len();
         for loaded in folder.zones {
             if loaded.origin.is_root() && loaded.zone.is_none() {
                 // The name of the file is no origin: there is no zone that it could be an error of.
@@ -141,8 +150,11 @@ impl Load {
 
     /// What is served of a file need not be read again, unless its octets or the settings are others.
     fn known(&self, origin: &Name, file: &Path, settings: u64) -> Option<Known<'_, Arc<CompiledZone>>> {
-        let entry = self.current.get(&origin.to_lowercase().to_string())?;
+        let origin = origin.to_lowercase().to_string();
+        let entry = self.current.get(&origin)?;
         let same = entry.state == ZoneState::Serving && entry.settings == settings && entry.file == file;
+        // A text that could not be kept is read once more, to be handed over again.
+        let same = same && !self.kept.lacks(&origin);
         let zone = entry.zone.as_ref().filter(|_| same)?;
         let (included, diagnostics) = (&entry.included, &entry.diagnostics);
         Some(Known { digest: entry.digest, included, zone, diagnostics })
@@ -164,9 +176,9 @@ impl Load {
         let unchanged = current.filter(|entry| entry.digest == loaded.digest && entry.zone.is_some());
         if unchanged.is_none() {
             outcome.changed.push(origin.to_owned());
-            if self.kept.get(origin) != Some(&loaded.texts) {
-                outcome.fresh.push((origin.to_owned(), loaded.texts));
-            }
+        }
+        if !loaded.unchanged && (unchanged.is_none() || self.kept.lacks(origin)) {
+            outcome.fresh.push((origin.to_owned(), loaded.texts));
         }
         Entry {
             origin: loaded.origin,
@@ -199,7 +211,7 @@ impl Load {
             entry.zone.clone_from(&current.zone);
             entry.loaded = current.loaded;
             entry.digest = current.digest;
-        } else if let Some((zone, digest)) = self.kept_zone(origin, &loaded.origin) {
+        } else if let Some((zone, digest, _)) = self.kept_zone(origin, &loaded.origin) {
             entry.zone = Some(Arc::new(zone));
             entry.loaded = Some(self.now);
             entry.digest = digest;
@@ -210,10 +222,10 @@ impl Load {
         entry
     }
 
-    fn kept_zone(&self, origin: &str, name: &Name) -> Option<(CompiledZone, u64)> {
+    fn kept_zone(&self, origin: &str, name: &Name) -> Option<(CompiledZone, u64, String)> {
         let texts = self.kept.get(origin)?;
-        let loaded = load_texts(name, texts, &self.zones);
-        Some((CompiledZone::compile(loaded.zone?), loaded.digest))
+        let loaded = load_texts(name, &texts, &self.zones);
+        Some((CompiledZone::compile(loaded.zone?), loaded.digest, texts.main))
     }
 
     /// The folder cannot be read: everything goes on, at a start with the kept texts.
@@ -223,21 +235,22 @@ impl Load {
         for entry in outcome.zones.values_mut().filter(|entry| entry.zone.is_some()) {
             entry.state = ZoneState::Stale;
         }
-        for (origin, texts) in &self.kept {
+        let kept = if self.current.is_empty() { self.kept.origins() } else { Vec::new() };
+        for origin in kept {
             let Ok(name) = Name::from_text(origin.as_bytes(), &Name::root()) else { continue };
-            if let Some((zone, digest)) = self.kept_zone(origin, &name) {
+            if let Some((zone, digest, main)) = self.kept_zone(&origin, &name) {
                 let entry = Entry {
                     origin: name,
                     zone: Some(Arc::new(zone)),
                     state: ZoneState::Stale,
-                    file: self.folder.join(&texts.main),
+                    file: self.folder.join(main),
                     loaded: Some(self.now),
                     diagnostics: Vec::new(),
                     digest,
                     included: Vec::new(),
                     settings: settings_digest(&self.zones),
                 };
-                outcome.zones.entry(origin.clone()).or_insert(entry);
+                outcome.zones.entry(origin).or_insert(entry);
             }
         }
     }

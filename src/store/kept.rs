@@ -8,7 +8,6 @@ use crate::steer::observation::CandidateKey;
 use crate::steer::overrides::Override;
 use crate::steer::time::Time;
 use crate::steer::transition::Transition;
-use crate::zone::texts::Texts;
 
 /// A transition with its place in the history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,8 +58,6 @@ pub struct Kept {
     pub candidates: Vec<(CandidateKey, CandidateMemory)>,
     pub decisions: Vec<(String, LastDecision)>,
     pub overrides: Vec<Override>,
-    /// Zone texts by origin, lower case, absolute.
-    pub zones: Vec<(String, Texts)>,
     /// The generation that was published last: the highest that was written, by itself or in an event.
     pub generation: u64,
     /// The highest id ever given to an override.
@@ -81,7 +78,7 @@ pub enum Write {
     Override(Override),
     /// Released or expired.
     ForgetOverride(u64),
-    Zone(String, Texts),
+    /// The text of a zone, which an earlier version kept here: it stands in a file now (`texts`).
     ForgetZone(String),
     Generation(u64),
 }

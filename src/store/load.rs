@@ -15,6 +15,7 @@ use super::seal::{Census, Seal, Tip};
 use super::stored::{StoredCandidate, StoredDecision};
 use super::value::{self, Illegible, Joining};
 use crate::steer::overrides::Override;
+use crate::zone::texts::Texts;
 
 /// Memory for pages of the log.
 const CACHE: u64 = 16 * 1024 * 1024;
@@ -31,6 +32,8 @@ pub(super) struct Loaded {
     pub(super) tip: Tip,
     pub(super) seal: Seal,
     pub(super) kept: Kept,
+    /// Texts of zones, which an earlier version kept here.
+    pub(super) zones: Vec<(String, Texts)>,
     pub(super) unreadable: Vec<Unreadable>,
 }
 
@@ -51,7 +54,7 @@ pub(super) fn load(folder: &Folder) -> Result<Loaded, Failure> {
     tip.write(seal.sequence)?;
     let mut kept = reading.kept;
     (kept.generation, kept.last_event, kept.last_override) = (seal.generation, seal.last_event, seal.last_override);
-    Ok(Loaded { db, log, tip, seal, kept, unreadable: reading.unreadable })
+    Ok(Loaded { db, log, tip, seal, kept, zones: reading.zones, unreadable: reading.unreadable })
 }
 
 /// Without sled's own flusher. Its cleaning of segments, which hangs on it, moves pages without a sync between; and it
@@ -123,6 +126,7 @@ struct Reading {
     current: Option<(EntryKey, Joining)>,
     seal: Option<Result<Seal, Illegible>>,
     kept: Kept,
+    zones: Vec<(String, Texts)>,
     unreadable: Vec<Unreadable>,
     /// The highest numbers met, for a seal that cannot be read.
     last_event: u64,
@@ -172,7 +176,7 @@ impl Reading {
                 self.last_override = self.last_override.max(placed.id);
                 self.kept.overrides.push(placed);
             }
-            Some(Kind::Zone) => self.kept.zones.push(value::decode_zone(octets)?),
+            Some(Kind::Zone) => self.zones.push(value::decode_zone(octets)?),
             // Events are read when somebody asks for them.
             Some(Kind::Event) => {
                 StoredEvent::check_version(octets)?;
@@ -331,6 +335,29 @@ mod tests {
         let again = store(&scratch);
         assert_eq!(again.kept.overrides, [frozen(1), frozen(2)]);
         assert_eq!(again.unreadable.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn texts_that_an_earlier_version_kept_here_become_files() {
+        let scratch = tempfile::tempdir().unwrap();
+        let opened = store(&scratch);
+        opened.store.write(some_writes()).await.unwrap();
+        let texts = |text: &str| Texts { main: "a".to_owned(), files: [("a".to_owned(), text.into())].into() };
+        opened.store.texts().post(vec![("b.".to_owned(), texts("newer"))], Vec::new());
+        let opened = reopened(&scratch, opened, |entries| {
+            for origin in ["a.", "b."] {
+                entries.insert(EntryKey::zone(origin), value::encode_zone(origin, &texts("old")));
+            }
+        })
+        .await;
+        assert_eq!(opened.store.texts().get("a."), Some(texts("old")));
+        assert_eq!(opened.store.texts().get("b."), Some(texts("newer")));
+        let opened = reopened(&scratch, opened, |entries| {
+            assert!(entries.keys().all(|entry| entry.kind() != Some(Kind::Zone)));
+        })
+        .await;
+        assert_eq!(opened.store.texts().get("a."), Some(texts("old")));
+        assert_eq!(opened.kept.overrides.len(), 2);
     }
 
     #[tokio::test]

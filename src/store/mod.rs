@@ -1,8 +1,8 @@
 //! The store: what is kept over a restart, in sled 0.34.
 //!
-//! Verdicts, the last decision of each name, the history, overrides and the last good text of each zone. None of it
-//! is read while a question is answered, and the server serves without it: whatever goes wrong here ends in a state
-//! that is told, never in a panic or a wait.
+//! Verdicts, the last decision of each name, the history and overrides in sled; the last good text of each zone in
+//! files beside it (`texts`). None of it is read while a question is answered, and the server serves without it:
+//! whatever goes wrong here ends in a state that is told, never in a panic or a wait.
 //!
 //! # What stands where
 //!
@@ -16,7 +16,7 @@
 //! | `d` hash of the name (16) | the last non-empty decision: `{name, decision}` | with each decision |
 //! | `e` id (8) | an event: its time, `{generation, transition}` | once; removed when it is too old, or one too many |
 //! | `o` id (8) | an override | when placed; removed when released or expired |
-//! | `z` hash of the origin (16) | a zone: `{origin, main, files}`, then the files' octets | when a zone with no errors is taken |
+//! | `z` hash of the origin (16) | a zone's text, of an earlier version | never; made a file when the store opens, and removed |
 //! | `s` | the seal: what all others must be, and the numbers that only count up | with every commit |
 //!
 //! Each entry begins with a version, is cut into pieces of 4 KiB, and each piece has a checksum (`value.rs`). In the
@@ -76,6 +76,7 @@ mod load;
 mod opening;
 mod seal;
 mod stored;
+mod texts;
 mod value;
 mod writer;
 
@@ -94,6 +95,7 @@ pub use failure::StoreError;
 pub use folder::SET_ASIDE_KEPT;
 pub use health::{Condition, Counts, Health};
 pub use opening::{OpenState, Opened, open};
+pub use texts::KeptTexts;
 
 use health::Shared;
 use kept::Write;
@@ -105,6 +107,8 @@ use writer::{Order, Writer};
 pub struct Settings {
     /// Where it stands: `<data>/store`.
     pub folder: PathBuf,
+    /// Where the texts of zones stand: `<data>/zone-texts`.
+    pub texts: PathBuf,
     /// How long opening may take in all.
     pub open_limit: Duration,
     /// How long one commit may take, or a look through the events; after a commit that takes longer the store counts
@@ -114,23 +118,22 @@ pub struct Settings {
     pub keep_events: u64,
     /// ... and by age.
     pub keep_days: u32,
-    /// Octets of one zone's text, with all that it includes.
-    pub zone_limit: usize,
     /// Batches that may wait.
     pub queue: usize,
 }
 
 impl Settings {
-    /// The defaults: 30 s to open, 30 s to write, 100,000 events, 90 days, 64 MiB a zone, 1,024 batches waiting,
-    /// tidied every 30 s.
+    /// The defaults: texts in `zone-texts` beside the store, 30 s to open, 30 s to write, 100,000 events, 90 days, 1,024
+    /// batches waiting.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
+        let folder = folder.into();
         Self {
-            folder: folder.into(),
+            texts: folder.with_file_name("zone-texts"),
+            folder,
             open_limit: Duration::from_secs(30),
             write_limit: Duration::from_secs(30),
             keep_events: 100_000,
             keep_days: 90,
-            zone_limit: 64 * 1024 * 1024,
             queue: 1024,
         }
     }
@@ -149,11 +152,17 @@ pub struct Unreadable {
 pub struct Store {
     orders: mpsc::Sender<Order>,
     shared: Arc<Shared>,
+    texts: KeptTexts,
     queue: usize,
     write_limit: Duration,
 }
 
 impl Store {
+    /// The last good texts of zones. They are kept where nothing else can be, too.
+    pub fn texts(&self) -> &KeptTexts {
+        &self.texts
+    }
+
     /// Keeps all of the batch or nothing. The future ends when it is on the disk, flushed and synced. Dropping the
     /// future does not call the batch back.
     ///
@@ -219,12 +228,16 @@ impl Store {
         }
     }
 
-    /// Keeps what was written and posted before, and closes: the folder is free for another process then. Other
-    /// handles get `Closed` from now on.
+    /// Keeps what was written and posted before, texts too, and closes: the folder is free for another process then.
+    /// Other handles get `Closed` from now on.
     ///
     /// # Errors
     /// `Gone`, where the store had failed or fails now; `Late`.
     pub async fn close(self) -> Result<(), StoreError> {
+        let (texts, limit) = (self.texts.clone(), self.write_limit);
+        if !tokio::task::spawn_blocking(move || texts.settle(limit)).await.unwrap_or(false) {
+            tracing::error!("texts of zones are still being written: they are kept with the next start");
+        }
         self.shared.check()?;
         let (reply, answer) = oneshot::channel();
         let closed = async {
@@ -245,13 +258,18 @@ impl Store {
         let (orders, received) = mpsc::channel(settings.queue.max(1));
         thread::Builder::new().name("store".to_owned()).spawn(move || writer.run(received))?;
         describe_metrics();
-        Ok(Self { orders, shared, queue: settings.queue, write_limit: settings.write_limit })
+        Ok(Self::with(orders, shared, settings))
     }
 
     /// A store that keeps nothing; `shared` has failed already.
     fn refusing(settings: &Settings, shared: Arc<Shared>) -> Self {
         let (orders, _) = mpsc::channel(1);
-        Self { orders, shared, queue: settings.queue, write_limit: settings.write_limit }
+        Self::with(orders, shared, settings)
+    }
+
+    fn with(orders: mpsc::Sender<Order>, shared: Arc<Shared>, settings: &Settings) -> Self {
+        let texts = KeptTexts::new(&settings.texts);
+        Self { orders, shared, texts, queue: settings.queue, write_limit: settings.write_limit }
     }
 
     /// Gives an order its place among those that wait.

@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 use super::failure::Failure;
 use super::folder::{self, Folder};
 use super::health::Shared;
-use super::kept::Kept;
+use super::kept::{Kept, Write};
 use super::load::{self, Loaded};
 use super::writer::{Clock, Writer};
 use super::{Settings, Store, Unreadable};
 use crate::steer::time::Time;
+use crate::zone::texts::Texts;
 
 /// What opening gave.
 #[derive(Debug)]
@@ -135,14 +136,32 @@ fn attempt(path: &Path, limit: Duration) -> Result<(Folder, Loaded), Failure> {
 }
 
 fn running(settings: &Arc<Settings>, now: Time, folder: Folder, loaded: Loaded, state: OpenState) -> Opened {
-    let Loaded { db, log, tip, seal, kept, unreadable } = loaded;
+    let Loaded { db, log, tip, seal, kept, zones, unreadable } = loaded;
     let shared = Arc::new(Shared::new(Some(db.clone()), settings.write_limit));
     let clock = Clock { opened: now, since: Instant::now() };
     let writer =
         Writer { db, log, tip, seal, folder, settings: settings.clone(), shared: shared.clone(), clock, oldest: None };
     match Store::start(settings, shared, writer) {
-        Ok(store) => Opened { store, kept, state, unreadable },
+        Ok(store) => {
+            take_over(&store, zones);
+            Opened { store, kept, state, unreadable }
+        }
         Err(why) => without(settings, OpenState::Gone { why: format!("no thread to write it: {why}") }),
+    }
+}
+
+/// Texts of zones that an earlier version kept in the store become files, once. Where that fails they stay, and the next start
+/// tries again.
+fn take_over(store: &Store, zones: Vec<(String, Texts)>) {
+    if zones.is_empty() {
+        return;
+    }
+    let forget: Vec<Write> = zones.iter().map(|(origin, _)| Write::ForgetZone(origin.clone())).collect();
+    let count = zones.len();
+    let taken = store.texts().take_over(zones).and_then(|()| store.post(forget).map_err(|why| why.to_string()));
+    match taken {
+        Ok(()) => tracing::info!(count, "the texts of zones that stood in the store are files now"),
+        Err(why) => tracing::error!(why, "the texts of zones that stand in the store cannot be made files"),
     }
 }
 

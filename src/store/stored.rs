@@ -10,7 +10,7 @@ use super::value;
 use crate::steer::judge::CandidateMemory;
 use crate::steer::observation::CandidateKey;
 
-/// The most octets that one value other than a zone may take.
+/// The most octets that one value may take.
 const VALUE_LIMIT: usize = 1024 * 1024;
 
 /// A candidate's entry. Keys of the tree hold a hash alone, so the entry says of whom it is.
@@ -40,20 +40,19 @@ pub(super) enum Change {
 /// Encodes one write.
 ///
 /// # Errors
-/// `TooLarge` above 1 MiB, for zones above `zone_limit`; `Unencodable`.
-pub(super) fn change(write: &Write, zone_limit: usize) -> Result<Change, StoreError> {
-    let (entry, octets, limit) = match write {
+/// `TooLarge` above 1 MiB; `Unencodable`.
+pub(super) fn change(write: &Write) -> Result<Change, StoreError> {
+    let (entry, octets) = match write {
         Write::Candidate(key, memory) => {
             let stored = StoredCandidate { key: key.clone(), memory: memory.clone() };
-            (EntryKey::candidate(key), value::encode(&stored), VALUE_LIMIT)
+            (EntryKey::candidate(key), value::encode(&stored))
         }
         Write::Decision(name, decision) => {
             let stored = StoredDecision { name: name.clone(), decision: decision.clone() };
-            (EntryKey::decision(name), value::encode(&stored), VALUE_LIMIT)
+            (EntryKey::decision(name), value::encode(&stored))
         }
-        Write::Event(event) => (EntryKey::event(event.id), StoredEvent::encode(event), VALUE_LIMIT),
-        Write::Override(placed) => (EntryKey::placed(placed.id), value::encode(placed), VALUE_LIMIT),
-        Write::Zone(origin, texts) => (EntryKey::zone(origin), value::encode_zone(origin, texts), zone_limit),
+        Write::Event(event) => (EntryKey::event(event.id), StoredEvent::encode(event)),
+        Write::Override(placed) => (EntryKey::placed(placed.id), value::encode(placed)),
         Write::ForgetCandidate(key) => return Ok(Change::Entry(EntryKey::candidate(key), None)),
         Write::ForgetDecision(name) => return Ok(Change::Entry(EntryKey::decision(name), None)),
         Write::ForgetOverride(id) => return Ok(Change::Entry(EntryKey::placed(*id), None)),
@@ -61,8 +60,8 @@ pub(super) fn change(write: &Write, zone_limit: usize) -> Result<Change, StoreEr
         Write::Generation(generation) => return Ok(Change::Generation(*generation)),
     };
     let octets = octets.map_err(|why| StoreError::Unencodable { what: what(write), why: why.to_string() })?;
-    if octets.len() > limit {
-        return Err(StoreError::TooLarge { what: what(write), size: octets.len(), limit });
+    if octets.len() > VALUE_LIMIT {
+        return Err(StoreError::TooLarge { what: what(write), size: octets.len(), limit: VALUE_LIMIT });
     }
     Ok(match write {
         Write::Event(event) => Change::Event(event.id, event.generation, octets),
@@ -78,7 +77,7 @@ fn what(write: &Write) -> String {
         Write::Event(event) => format!("event {}", event.id),
         Write::Override(placed) => format!("override {}", placed.id),
         Write::ForgetOverride(id) => format!("override {id}"),
-        Write::Zone(origin, _) | Write::ForgetZone(origin) => format!("zone {origin}"),
+        Write::ForgetZone(origin) => format!("zone {origin}"),
         Write::Generation(generation) => format!("generation {generation}"),
     }
 }

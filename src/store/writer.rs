@@ -138,7 +138,7 @@ impl Writer {
 
     /// Adds a batch to the group, whole or not at all.
     fn take(&self, group: &mut Group, batch: &[Write], reply: Reply) {
-        let changes = batch.iter().map(|write| stored::change(write, self.settings.zone_limit));
+        let changes = batch.iter().map(stored::change);
         let staged = changes.collect::<Result<Vec<Change>, StoreError>>().and_then(|changes| {
             changes.into_iter().try_for_each(|change| group.add(&self.db, change)).map_err(|why| self.failed(&why))
         });

@@ -17,8 +17,8 @@ use pointsman::controller::message::{
 };
 use pointsman::controller::view::{
     AreaShare, AreaView, AreasView, CandidateView, Counts, EventPage, EventView, Explanation, FaultView, FirstRound,
-    NameCounts, NameView, OverrideView, Overview, ProviderView, ReloadReport, Serving, StandingCounts, StoreState,
-    ZoneState, ZoneView,
+    NameCounts, NameView, OverrideView, Overview, ProviderView, ReloadCounts, ReloadReport, Serving, StandingCounts,
+    StoreState, ZoneState, ZoneView,
 };
 use pointsman::steer::observation::{Fault, Stage};
 use pointsman::steer::overrides::Order;
@@ -294,6 +294,8 @@ fn reload() -> ReloadReport {
         removed: Vec::new(),
         errors: vec!["clinic.example.".to_owned()],
         warnings: 1,
+        counts: ReloadCounts { read: 3, changed: 1, removed: 0, errors: 1 },
+        seconds: 0.25,
     }
 }
 

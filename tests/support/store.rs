@@ -59,6 +59,14 @@ pub fn decision(share: u32) -> LastDecision {
     LastDecision { intervals: vec![(share, "bunny".to_owned()), (65_536, "gcore".to_owned())], areas: Vec::new() }
 }
 
+/// A decision of so many octets.
+pub fn large(octet: u8, length: usize) -> LastDecision {
+    LastDecision {
+        intervals: vec![(65_536, char::from(b'a' + octet % 26).to_string().repeat(length))],
+        ..LastDecision::default()
+    }
+}
+
 pub fn texts(octets: Vec<u8>) -> Texts {
     Texts { main: "shop.example".to_owned(), files: [("shop.example".to_owned(), octets)].into() }
 }
