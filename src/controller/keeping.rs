@@ -39,11 +39,11 @@ impl Keeping {
     }
 
     /// Keeps these soon; nobody waits for it.
-    pub(super) fn post(&mut self, mut writes: Vec<Write>) {
+    pub(super) fn post(&mut self, writes: Vec<Write>) {
         self.note(&writes);
-        while !writes.is_empty() {
-            let rest = writes.split_off(BATCH.min(writes.len()));
-            match self.store.post(std::mem::replace(&mut writes, rest)) {
+        let mut writes = writes.into_iter();
+        while writes.len() > 0 {
+            match self.store.post(writes.by_ref().take(BATCH).collect()) {
                 Ok(()) => {}
                 // A store that is gone has said so once.
                 Err(StoreError::Gone(_) | StoreError::Closed) => return,

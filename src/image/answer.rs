@@ -21,10 +21,10 @@
 use std::net::IpAddr;
 
 use super::published::Published;
-use super::query::{Edns, HEADER, Malformed, OPCODE_QUERY, Query, Tsig};
+use super::query::{Edns, HEADER, LowerName, Malformed, OPCODE_QUERY, Query, Tsig};
 use super::walk::{Observer, Outcome, Unobserved, Walk};
 use super::writer::{QUESTION, Writer};
-use super::{Image, MAX_NSID, MAX_TCP, MAX_UDP, node, subnet};
+use super::{Image, MAX_NSID, MAX_TCP, MAX_UDP, quick, subnet};
 
 /// What a question came over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -107,7 +107,7 @@ pub(super) fn observed(
     if flags >> 3 & 0x0f != OPCODE_QUERY {
         return without_edns(query, None, rcode::NOTIMP, out);
     }
-    let question = match Query::read(query) {
+    let question = match Query::read(query, &published.image.keys) {
         Ok(question) => question,
         Err(Malformed { question_end }) => return without_edns(query, question_end, rcode::FORMERR, out),
     };
@@ -120,14 +120,16 @@ pub(super) fn observed(
     let Some(room) = limit.checked_sub(reserved(image, question.edns)).filter(|room| *room >= question.end) else {
         return Reply::Silence;
     };
-    let (outcome, end) = outcome(published, &question, asker, out.get_mut(..room).unwrap_or_default(), observer);
+    let (outcome, end) = outcome(published, query, &question, asker, out.get_mut(..room).unwrap_or_default(), observer);
     let out = out.get_mut(..limit).unwrap_or_default();
     finish(image, query, &question, &outcome, end, out)
 }
 
 /// Records behind the question, and where they end.
+#[inline(always)]
 fn outcome(
     published: &Published,
+    query: &[u8],
     question: &Query,
     asker: &Asker,
     out: &mut [u8],
@@ -137,7 +139,7 @@ fn outcome(
     let refused = match (question.qclass, question.qtype) {
         _ if question.edns.is_some_and(|edns| edns.version > 0) => Some(rcode::BADVERS),
         _ if question.tsig.is_some() => Some(rcode::NOTAUTH),
-        (CLASS_CH, TXT | ANY) => return chaos(image, question, out),
+        (CLASS_CH, TXT | ANY) => return chaos(image, query, question, out),
         (CLASS_IN, 41 | 249 | 250) => Some(rcode::FORMERR),
         (CLASS_IN, 253 | 254) => Some(rcode::NOTIMP),
         (CLASS_IN, 251 | 252) => Some(rcode::REFUSED),
@@ -148,34 +150,31 @@ fn outcome(
         return (Outcome { rcode, ..Outcome::default() }, question.end);
     }
     if !observer.watches()
-        && let Some(hit) = ordinary(image, question, out)
+        && let Some(found) = quick::answer(published, query, question, asker, out)
     {
-        return hit;
+        return found;
     }
-    let writer = Writer::new(out, question.end, usize::MAX);
-    Walk::new(published, question.qtype, asker, writer, observer).run(question.name)
+    walked(published, query, question, asker, out, observer)
 }
 
-/// The ordinary answer: a name that is there, with data that does not move. Copies one compiled RRset.
-fn ordinary(image: &Image, question: &Query, out: &mut [u8]) -> Option<(Outcome, usize)> {
-    let found = image.find(question.name.as_wire()).filter(|found| found.exact)?;
-    let node = image.nodes.get(found.node)?;
-    if node.barrier != node::NONE || node.slot != node::NONE || question.qtype == super::walk::DS {
-        return None;
-    }
-    let set = image.rrset(node, question.qtype)?;
-    let compiled = image.octets(set.exact);
-    let end = question.end + compiled.len();
-    if compiled.is_empty() {
-        return None;
-    }
-    out.get_mut(question.end..end)?.copy_from_slice(compiled);
-    Some((Outcome { authoritative: true, answer: set.count, ..Outcome::default() }, end))
+#[inline(never)]
+fn walked(
+    published: &Published,
+    query: &[u8],
+    question: &Query,
+    asker: &Asker,
+    out: &mut [u8],
+    observer: &mut impl Observer,
+) -> (Outcome, usize) {
+    let writer = Writer::new(out, question.end, usize::MAX);
+    let name = LowerName::new(query.get(HEADER..question.name.end).unwrap_or_default());
+    Walk::new(published, question.qtype, asker, writer, observer).run(name)
 }
 
 /// Class CH: the server itself (RFC 4892).
-fn chaos(image: &Image, question: &Query, out: &mut [u8]) -> (Outcome, usize) {
-    let text = match question.name.as_wire() {
+fn chaos(image: &Image, query: &[u8], question: &Query, out: &mut [u8]) -> (Outcome, usize) {
+    let name = LowerName::new(query.get(HEADER..question.name.end).unwrap_or_default());
+    let text = match name.as_wire() {
         b"\x07version\x04bind\0" | b"\x07version\x06server\0" => &image.settings.version,
         b"\x02id\x06server\0" | b"\x08hostname\x04bind\0" => &image.settings.identity,
         _ => &None,
@@ -226,6 +225,7 @@ fn without_edns(query: &[u8], question_end: Option<usize>, rcode: u16, out: &mut
 }
 
 /// Appends OPT and TSIG and sets the header.
+#[inline(always)]
 fn finish(image: &Image, query: &[u8], question: &Query, outcome: &Outcome, end: usize, out: &mut [u8]) -> Reply {
     let mut tail = Appender { out, at: end };
     if let Some(edns) = question.edns {
@@ -266,6 +266,9 @@ impl Appender<'_> {
         }
         if let Some(info) = outcome.extended_error {
             self.option(OPTION_EDE, &info.to_be_bytes());
+        }
+        if self.at == options {
+            return;
         }
         let len = ((self.at - options) as u16).to_be_bytes();
         if let Some(place) = self.out.get_mut(options - 2..options) {

@@ -1,22 +1,28 @@
 //! Zones as answers: what is compiled, published, and looked up.
 //!
 //! ```text
-//!   zone::record::Zone --build--> Image           new at each reload
-//!                                   |
-//!   octets --query--> question --table--> node --answer / walk / steered--> octets
-//!                                   ^                        ^
-//!                                   names, in lower case     Selection, FlattenedSets (published.rs)
+//!   zone::record::Zone --compile--> CompiledZone   new when its content changes
+//!                                        | build
+//!                                      Image          new at each reload
+//!                                        |
+//!   octets --query--> question --table--> node --quick, or else walk--> octets
+//!                                                   ^
+//!                                                   Selection, FlattenedSets (published.rs)
 //! ```
 //!
 //! | file | thought |
 //! | --- | --- |
 //! | `areas` | from a client to its part of the world |
-//! | `build` | records become nodes and compiled RRsets |
+//! | `compiled` | one zone, shared by images |
+//! | `compile` | its records become nodes and compiled RRsets |
+//! | `node` | what stands at a name, and how that lies in memory |
+//! | `build` | zones become an image |
 //! | `table` | names hashed to nodes |
-//! | `node` | what stands at a name |
+//! | `words` | names hashed, eight octets at a time |
 //! | `query` | the octets of a question, read |
 //! | `answer` | the function from question to answer: header, EDNS, what is refused |
-//! | `walk` | RFC 1034, section 4.3.2: wildcards, CNAME and DNAME chains, referrals, denials |
+//! | `quick` | the ordinary answers, by copying |
+//! | `walk` | all others: RFC 1034, section 4.3.2: wildcards, CNAME and DNAME chains, referrals, denials |
 //! | `steered` | the answers that move |
 //! | `subnet` | for whom is asked, and for whom an answer holds (EDNS Client Subnet) |
 //! | `writer` | octets of a message, names compressed |
@@ -26,27 +32,33 @@ mod answer;
 pub mod areas;
 mod build;
 mod client;
+mod compile;
+mod compiled;
 mod explain;
 mod node;
 pub mod published;
 mod query;
+mod quick;
 mod rdata;
 mod steered;
 mod subnet;
 mod table;
 mod walk;
+mod words;
 mod writer;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use self::answer::{Reply, Transport, answer};
+pub use self::compiled::CompiledZone;
 pub use self::explain::{Answered, Trace, explain};
-use self::node::{Node, Rrset, Slot, Span, ZoneNode};
-use self::table::Table;
+use self::node::Node;
+use self::query::LowerName;
+use self::table::{Place, Table};
+use self::words::{Keys, Read};
 use crate::steer::policy::SteeredName;
-use crate::zone::folder::Contents;
 use crate::zone::name::Name;
-use crate::zone::record::{Record, Rtype, Zone};
 
 /// The most octets that a UDP answer has (RFC 9715, section 3: no fragments on any path).
 pub const MAX_UDP: usize = 1232;
@@ -74,81 +86,18 @@ pub struct Settings {
 #[derive(Debug, Default)]
 pub struct Image {
     settings: Settings,
+    keys: Keys,
     table: Table,
-    nodes: Vec<Node>,
-    rrsets: Vec<Rrset>,
-    /// Compiled RRsets, one after another; [`Span`]s point into it.
-    data: Vec<u8>,
-    /// Glue of all cuts: indices into `rrsets`, with their owners.
-    glue: Vec<node::Glue>,
-    zone_nodes: Vec<ZoneNode>,
-    slots: Vec<Slot>,
+    /// The good zones, then the broken ones.
+    held: Vec<Arc<CompiledZone>>,
+    good: usize,
+    /// The slot of each zone's first steered name.
+    slots: Vec<usize>,
     steered: Vec<Arc<SteeredName>>,
-    zones: Vec<Arc<CompiledZone>>,
-    broken: Vec<Name>,
-}
-
-/// One zone, compiled. Never changes; images share it as long as its content stays.
-#[derive(Debug)]
-pub struct CompiledZone {
-    zone: Zone,
-}
-
-impl CompiledZone {
-    /// Compiles one zone. Slow for a large one: call it on a thread that may block.
-    pub fn compile(zone: Zone) -> Self {
-        Self { zone }
-    }
-
-    /// In lower case.
-    pub fn origin(&self) -> &Name {
-        self.zone.records.origin()
-    }
-
-    pub fn serial(&self) -> u32 {
-        self.zone.serial()
-    }
-
-    /// How many records it has, the hidden ones too.
-    pub fn len(&self) -> usize {
-        self.zone.records.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// All of them, the hidden ones too, the apex's first; owners in lower case.
-    pub fn records(&self) -> impl Iterator<Item = Record> {
-        self.zone.records.iter()
-    }
-
-    /// What its steering records say, sorted by name.
-    pub fn steered(&self) -> &[Arc<SteeredName>] {
-        &self.zone.steered
-    }
-}
-
-impl Contents for CompiledZone {
-    fn origin(&self) -> &Name {
-        self.origin()
-    }
-
-    fn steered(&self) -> &[Arc<SteeredName>] {
-        self.steered()
-    }
-
-    fn stands(&self, name: &[u8]) -> bool {
-        self.zone.stands(name)
-    }
-
-    fn has(&self, name: &[u8], rtype: Rtype) -> bool {
-        self.zone.has(name, rtype)
-    }
-
-    fn alias(&self, name: &[u8], rtype: Rtype) -> Option<Name> {
-        self.zone.alias(name, rtype)
-    }
+    /// By the zone of an apex: the node of the same name in the zone above, which answers for DS (RFC 4035, section 3.1.4.1).
+    parent_sides: HashMap<u32, Place>,
+    /// The most labels that a name has.
+    max_labels: usize,
 }
 
 /// One served zone, for tables and documents.
@@ -162,8 +111,8 @@ pub struct ServedZone {
 }
 
 impl Image {
-    /// Compiles zones. `broken` are origins that must answer SERVFAIL since nothing good of them is known. Of two zones with one origin the
-    /// first counts. Slow for large zones: call it on a thread that may block.
+    /// Puts zones together. `broken` are origins that must answer SERVFAIL since nothing good of them is known. Of two zones with one origin the
+    /// first counts. Slow for many names: call it on a thread that may block.
     pub fn build(zones: &[Arc<CompiledZone>], broken: &[Name], settings: &Settings) -> Self {
         build::build(zones, broken, settings)
     }
@@ -175,73 +124,94 @@ impl Image {
 
     /// The slot of the steered name that stands at exactly this name, case aside.
     pub fn slot_of(&self, name: &Name) -> Option<usize> {
-        let found = self.find(name.to_lowercase().as_wire())?;
-        if !found.exact {
-            return None;
-        }
-        self.nodes.get(found.node)?.slot()
+        let found = self.find(&LowerName::new(name.as_wire())).filter(|found| found.exact)?;
+        self.slot(found.zone, found.node.slot()?)
     }
 
     /// All zones with their records, the hidden ones too: what transfers are made of.
     pub fn zones(&self) -> &[Arc<CompiledZone>] {
-        &self.zones
+        self.held.get(..self.good).unwrap_or_default()
     }
 
     /// What is served, broken zones too, sorted by origin.
     pub fn served(&self) -> Vec<ServedZone> {
-        let good = self.zones.iter().map(|zone| ServedZone {
-            origin: zone.origin().clone(),
-            serial: Some(zone.serial()),
-            records: zone.len(),
-        });
-        let broken = self.broken.iter().map(|origin| ServedZone { origin: origin.clone(), serial: None, records: 0 });
-        let mut all: Vec<_> = good.chain(broken).collect();
-        all.sort_by_cached_key(|zone| zone.origin.to_lowercase());
+        let mut all: Vec<_> = self
+            .held
+            .iter()
+            .enumerate()
+            .map(|(index, zone)| ServedZone {
+                origin: zone.origin().clone(),
+                serial: (index < self.good).then(|| zone.serial()),
+                records: zone.len(),
+            })
+            .collect();
+        all.sort_by(|a, b| a.origin.cmp(&b.origin));
         all
     }
 
-    /// The node of the longest known name that is `lower` or an ancestor of it; none where no zone holds the name.
-    fn find(&self, lower: &[u8]) -> Option<Found> {
-        let labels = count_labels(lower);
-        let mut from = 0;
-        for _ in self.table.max_labels()..labels {
-            from += skip_label(lower, from);
+    /// The node of the longest known name that is `name` or an ancestor of it; none where no zone holds the name.
+    fn find(&self, name: &LowerName) -> Option<Found<'_>> {
+        let octets = name.as_message();
+        let end = octets.len();
+        let suffixes = self.keys.suffixes(octets, query::HEADER);
+        let all = suffixes.all();
+        // The root is no label, but a suffix.
+        let known = all.get(all.len().saturating_sub(self.max_labels + 1)..)?;
+        known.iter().find_map(|(at, hash)| self.named(*hash, octets, *at, end)).map(|(zone, node)| Found {
+            zone,
+            node,
+            exact: node.name_len() == end - query::HEADER,
+        })
+    }
+
+    /// The node of a name that was read, or of its parent.
+    #[inline(always)]
+    fn find_near(&self, octets: &[u8], name: &Read) -> Option<Found<'_>> {
+        match self.named(name.whole, octets, query::HEADER, name.end) {
+            Some((zone, node)) => Some(Found { zone, node, exact: true }),
+            None => self.find_parent(octets, name),
         }
-        loop {
-            let suffix = lower.get(from..)?;
-            if let Some(node) = self.table.find(suffix, |node| self.nodes.get(node).map(|node| &*node.name)) {
-                return Some(Found { node, exact: from == 0 });
-            }
-            if suffix.len() <= 1 {
-                return None;
-            }
-            from += skip_label(lower, from);
+    }
+
+    #[inline(never)]
+    fn find_parent(&self, octets: &[u8], name: &Read) -> Option<Found<'_>> {
+        if name.first == 0 {
+            return None;
         }
+        let (zone, node) = self.named(name.parent, octets, query::HEADER + name.first, name.end)?;
+        Some(Found { zone, node, exact: false })
     }
 
-    fn octets(&self, span: Span) -> &[u8] {
-        self.data.get(span.at..span.at + span.len as usize).unwrap_or_default()
+    /// The node of exactly the name from `at` to `end`.
+    #[inline(always)]
+    fn named(&self, hash: u64, octets: &[u8], at: usize, end: usize) -> Option<(u32, Node<'_>)> {
+        let mut probe = self.table.probe(hash);
+        while let Some(place) = self.table.next(&mut probe) {
+            let node = self.node(place)?;
+            if node.is_named(octets, at, end - at) {
+                return Some((place.zone, node));
+            }
+        }
+        None
     }
 
-    fn rrsets(&self, node: &Node) -> &[Rrset] {
-        let start = node.rrsets as usize;
-        self.rrsets.get(start..start + usize::from(node.rrset_count)).unwrap_or_default()
+    #[inline(always)]
+    fn node(&self, place: Place) -> Option<Node<'_>> {
+        self.held.get(place.zone as usize)?.octets().node(place.offset as usize)
     }
 
-    fn rrset(&self, node: &Node, rtype: u16) -> Option<&Rrset> {
-        self.rrsets(node).iter().find(|set| set.rtype == rtype)
-    }
-
-    /// The records of an RRset: TTL and data apart from it, uncompressed.
-    fn rdatas(&self, set: &Rrset) -> impl Iterator<Item = &[u8]> {
-        node::rdatas(self.octets(set.raw))
+    /// The slot of a steered name of a zone.
+    #[inline]
+    fn slot(&self, zone: u32, slot: node::Slot<'_>) -> Option<usize> {
+        Some(self.slots.get(zone as usize)? + slot.number as usize)
     }
 }
 
 /// What [`Image::find`] finds.
 #[derive(Clone, Copy, Debug)]
-struct Found {
-    node: usize,
+struct Found<'a> {
+    zone: u32,
+    node: Node<'a>,
     exact: bool,
 }
 
@@ -254,9 +224,4 @@ fn count_labels(wire: &[u8]) -> usize {
         labels += 1;
     }
     labels
-}
-
-/// The octets of the label at `from`, its length octet counted.
-fn skip_label(wire: &[u8], from: usize) -> usize {
-    wire.get(from).map_or(1, |len| usize::from(*len) + 1)
 }

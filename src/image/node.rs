@@ -1,122 +1,489 @@
-//! What stands at a name.
+//! What stands at a name, read where it lies: one run of octets for each zone.
+//!
+//! ```text
+//! zone   | head | origin | SOA of denials | node | node | ... | slots, targets, glue |
+//!
+//! head   first node u32 | end of nodes u32 | SOA's octets u16 | its pointers 3 * u16 | octets of the origin u8
+//! node   octets of labels u8 | flags u16 | labels | fields | RRsets
+//! field  u32 each, as the flags say: where the walk is stopped, `*.` below, the slot, the glue
+//! RRset  octets u32, bit 31: the last | records u16 | records
+//! record as it stands behind a question for its owner: c00c | type | class | TTL | length | data
+//! slot   number u32 | shape u8 | sticky u8 | candidates u16 | where each stands u32
+//! target kind u8 | octets of the CNAME or of A u32 | of AAAA u32 | records
+//! glue   count u16 | each: node of the owner u32, RRset u32, required u8
+//! ```
+//!
+//! Numbers of ours are little-endian, those in records big-endian. An address record of a nine-octet label takes 34 octets: a name in a cache line,
+//! and a million of them in 33 MiB. Labels are those below the origin, in lower case. Names in record data are compressed where that changes no
+//! octet: they point at the owner's name or into the RRset, so one form serves answers, which copy it, and transfers, which decode it.
+//!
+//! Hidden names (`_steer`) have nodes too, for transfers; no table leads to them, and no node between them and the apex is made for them.
+//!
+//! All is read with `get`: octets that made no sense would be names without data, never a panic.
 
-use crate::zone::name::Name;
+use super::rdata;
+use super::writer::QUESTION;
+use crate::zone::name::{MAX_NAME, Name};
 
-/// No node, no slot.
-pub(super) const NONE: u32 = u32::MAX;
+/// Octets of the head of a zone.
+pub(super) const HEAD: usize = 17;
+/// Octets of a node before its labels, of an RRset before its records, of a slot before its candidates, of a target before its records, of an entry of glue.
+pub(super) const NODE: usize = 3;
+pub(super) const RRSET: usize = 6;
+pub(super) const SLOT: usize = 8;
+pub(super) const TARGET: usize = 9;
+pub(super) const GLUE: usize = 9;
+/// Kinds of targets.
+pub(super) const CNAME_TARGET: u8 = 0;
+pub(super) const ADDRESS_TARGET: u8 = 1;
+pub(super) const RESOLVED_TARGET: u8 = 2;
+/// Octets of a record before its data, its owner a pointer: pointer, type, class, TTL, length.
+pub(super) const FIXED: usize = 12;
+/// In the length of an RRset: it is the node's last.
+pub(super) const LAST: u32 = 1 << 31;
+
+/// Flags of a node; those of the fields first, in their order.
+pub(super) mod flag {
+    pub(in crate::image) const BARRIER: u16 = 1;
+    pub(in crate::image) const WILDCARD: u16 = 1 << 1;
+    pub(in crate::image) const SLOT: u16 = 1 << 2;
+    pub(in crate::image) const GLUE: u16 = 1 << 3;
+    pub(in crate::image) const FIELDS: u16 = 0x0f;
+    /// No RRsets.
+    pub(in crate::image) const EMPTY: u16 = 1 << 4;
+    pub(in crate::image) const APEX: u16 = 1 << 5;
+    /// An owner of NS below the apex.
+    pub(in crate::image) const CUT: u16 = 1 << 6;
+    /// For transfers only.
+    pub(in crate::image) const HIDDEN: u16 = 1 << 7;
+    /// The apex of a zone of which nothing good is known.
+    pub(in crate::image) const BROKEN: u16 = 1 << 8;
+    /// Its records cannot be copied behind a question: an owner that no pointer should lead to, the root.
+    pub(in crate::image) const NO_COPY: u16 = 1 << 9;
+}
+
+/// The octets of one zone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Octets<'a>(pub(super) &'a [u8]);
 
 /// One name of one zone: an owner, or an empty non-terminal.
-#[derive(Debug)]
-pub(super) struct Node {
-    /// In lower case.
-    pub(super) name: Box<[u8]>,
-    /// Its zone, by index.
-    pub(super) zone: u32,
-    /// The first of its RRsets.
-    pub(super) rrsets: u32,
-    pub(super) rrset_count: u16,
-    pub(super) kind: Kind,
-    /// Where the walk from the apex to this name, itself included, is stopped first: a zone cut, or an owner of a DNAME. `NONE` where it is not.
-    pub(super) barrier: u32,
-    /// The node of `*.` below this name.
-    pub(super) wildcard: u32,
-    pub(super) slot: u32,
-    /// For an apex: the node of the same name in the zone above, which answers for DS (RFC 4035, section 3.1.4.1).
-    pub(super) parent_side: u32,
-    /// For a cut: its glue.
-    pub(super) glue: u32,
-    pub(super) glue_count: u16,
-}
-
-/// What a node means to the walk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Plain,
-    Apex,
-    /// An owner of NS below the apex.
-    Cut,
-    /// The apex of a zone of which nothing good is known.
-    Broken,
-}
-
-impl Node {
-    pub(super) fn slot(&self) -> Option<usize> {
-        index(self.slot)
-    }
-}
-
-/// An index that may be `NONE`.
-pub(super) fn index(stored: u32) -> Option<usize> {
-    (stored != NONE).then_some(stored as usize)
-}
-
-/// A piece of the image's compiled octets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) at: usize,
-    pub(super) len: u32,
-}
-
-/// One RRset, compiled twice where names in it compress.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rrset {
-    pub(super) rtype: u16,
+pub(super) struct Node<'a> {
+    pub(super) zone: Octets<'a>,
+    pub(super) at: usize,
+    pub(super) flags: u16,
+    labels: u8,
+}
+
+/// One RRset of a node.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rrset<'a> {
+    pub(super) owner: Node<'a>,
     pub(super) count: u16,
-    pub(super) ttl: u32,
-    /// Whole records, their owner a pointer to the question, names in their data not compressed.
-    pub(super) raw: Span,
-    /// The same as it stands right behind a question for its owner. Empty where that would not fit a message.
-    pub(super) exact: Span,
+    /// Whole records.
+    pub(super) records: &'a [u8],
+}
+
+/// The candidates of a steered name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot<'a> {
+    pub(super) owner: Node<'a>,
+    at: usize,
+    /// Among the zone's.
+    pub(super) number: u32,
+    pub(super) is_cname: bool,
+    pub(super) is_sticky: bool,
+}
+
+/// What a candidate answers with, compiled, its TTLs to be set.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Target<'a> {
+    Cname(Rrset<'a>),
+    Addresses {
+        v4: Rrset<'a>,
+        v6: Rrset<'a>,
+    },
+    /// A name that addresses are resolved for.
+    Resolved,
 }
 
 /// One address RRset of a name server below or beside a cut.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Glue {
-    /// The node of the name server.
-    pub(super) owner: u32,
-    /// Index of the RRset.
-    pub(super) rrset: u32,
+pub(super) struct Glue<'a> {
+    pub(super) set: Rrset<'a>,
     /// In or below the delegated name: a referral without it is truncated (RFC 9471, section 3).
     pub(super) required: bool,
 }
 
-/// What the walk needs of a zone.
-#[derive(Debug)]
-pub(super) struct ZoneNode {
-    /// In lower case.
-    pub(super) origin: Name,
-    /// Index of the SOA's RRset; `NONE` for a broken zone.
-    pub(super) soa: u32,
-    /// TTL of negative answers: min(TTL, MINIMUM) of the SOA (RFC 2308, section 5).
-    pub(super) negative_ttl: u32,
+/// The SOA of negative answers, its TTL min(TTL, MINIMUM), as it stands behind a question for the origin.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Denial<'a> {
+    pub(super) record: &'a [u8],
+    /// Where pointers stand in it; 0xffff where none does.
+    pub(super) pointers: [u16; 3],
 }
 
-/// What a steered name needs compiled: by candidate.
-#[derive(Debug)]
-pub(super) struct Slot {
-    pub(super) targets: Vec<Compiled>,
+impl Denial<'_> {
+    /// Seconds.
+    pub(super) fn ttl(self) -> u32 {
+        let at = self.ttl_at();
+        self.record.get(at..at + 4).map_or(0, |ttl| u32::from_be_bytes([ttl[0], ttl[1], ttl[2], ttl[3]]))
+    }
+
+    /// The owner is a pointer, or the root.
+    #[inline]
+    pub(super) fn ttl_at(self) -> usize {
+        if self.record.first() == Some(&0) { 5 } else { 6 }
+    }
 }
 
-/// A candidate's target as it is answered.
-#[derive(Debug)]
-pub(super) enum Compiled {
-    /// A name: in wire format, and the whole CNAME record as it stands behind a question for the owner.
-    Name { wire: Box<[u8]>, exact: Span },
-    /// Addresses stand in the steered name itself.
-    Addresses,
+impl<'a> Octets<'a> {
+    /// The origin in wire format and lower case.
+    #[inline(always)]
+    pub(super) fn origin(self) -> &'a [u8] {
+        let len = self.0.get(HEAD - 1).map_or(0, |len| usize::from(*len));
+        self.0.get(HEAD..HEAD + len).unwrap_or_default()
+    }
+
+    #[inline(always)]
+    pub(super) fn node(self, at: usize) -> Option<Node<'a>> {
+        let [labels, f0, f1] = *self.0.get(at..)?.first_chunk::<NODE>()?;
+        Some(Node { zone: self, at, flags: u16::from_le_bytes([f0, f1]), labels })
+    }
+
+    /// The apex.
+    pub(super) fn apex(self) -> Option<Node<'a>> {
+        self.node(self.u32(0)? as usize)
+    }
+
+    /// All nodes, the hidden ones too.
+    pub(super) fn nodes(self) -> impl Iterator<Item = Node<'a>> + use<'a> {
+        let end = self.u32(4).unwrap_or(0) as usize;
+        let mut at = self.u32(0).unwrap_or(0) as usize;
+        std::iter::from_fn(move || {
+            let node = self.node(at).filter(|_| at < end)?;
+            at = node.end();
+            Some(node)
+        })
+    }
+
+    /// None for a broken zone.
+    #[inline]
+    pub(super) fn denial(self) -> Option<Denial<'a>> {
+        let len = usize::from(self.u16(8)?);
+        let at = HEAD + usize::from(*self.0.get(HEAD - 1)?);
+        let record = self.0.get(at..at + len).filter(|record| record.len() > FIXED)?;
+        Some(Denial { record, pointers: [self.u16(10)?, self.u16(12)?, self.u16(14)?] })
+    }
+
+    /// The whole RRset that begins at an offset, and whether it is its node's last.
+    #[inline(always)]
+    fn rrset(self, owner: Node<'a>, at: usize) -> Option<(Rrset<'a>, bool)> {
+        let len = self.u32(at)?;
+        let count = self.u16(at + 4)?;
+        let from = at + RRSET;
+        let records = self.0.get(from..from + (len & !LAST) as usize)?;
+        Some((Rrset { owner, count, records }, len & LAST != 0))
+    }
+
+    #[inline(always)]
+    fn u16(self, at: usize) -> Option<u16> {
+        self.0.get(at..)?.first_chunk().map(|two| u16::from_le_bytes(*two))
+    }
+
+    #[inline(always)]
+    fn u32(self, at: usize) -> Option<u32> {
+        self.0.get(at..)?.first_chunk().map(|four| u32::from_le_bytes(*four))
+    }
 }
 
-/// Octets of a record before its data, its owner a pointer: pointer, type, class, TTL, length.
-pub(super) const FIXED: usize = 12;
+impl<'a> Node<'a> {
+    #[inline]
+    pub(super) fn is(self, flags: u16) -> bool {
+        self.flags & flags != 0
+    }
 
-/// The data of each of whole records whose owners are pointers.
-pub(super) fn rdatas(records: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = records;
-    std::iter::from_fn(move || {
-        let len = rest.get(10..FIXED)?;
-        let len = usize::from(u16::from_be_bytes([*len.first()?, *len.get(1)?]));
-        let rdata = rest.get(FIXED..FIXED + len)?;
-        rest = rest.get(FIXED + len..)?;
-        Some(rdata)
-    })
+    /// Its labels below the origin, in lower case.
+    #[inline(always)]
+    pub(super) fn labels(self) -> &'a [u8] {
+        self.zone.0.get(self.at + NODE..self.at + NODE + usize::from(self.labels)).unwrap_or_default()
+    }
+
+    /// Octets of the whole name.
+    #[inline(always)]
+    pub(super) fn name_len(self) -> usize {
+        usize::from(self.labels) + self.zone.0.get(HEAD - 1).map_or(0, |len| usize::from(*len))
+    }
+
+    /// Whether this is its name: `len` octets at `at`, case aside.
+    #[inline(always)]
+    pub(super) fn is_named(self, octets: &[u8], at: usize, len: usize) -> bool {
+        let (labels, origin) = (self.labels(), self.zone.origin());
+        if len != labels.len() + origin.len() {
+            return false;
+        }
+        let middle = at + labels.len();
+        match (octets.get(at..middle), octets.get(middle..at + len)) {
+            (Some(front), Some(back)) => same(labels, front) && same(origin, back),
+            _ => false,
+        }
+    }
+
+    /// Where the walk from the apex to this name, itself included, is stopped first: a zone cut, or an owner of a DNAME.
+    pub(super) fn barrier(self) -> Option<Node<'a>> {
+        self.zone.node(self.field(flag::BARRIER)?)
+    }
+
+    /// `*.` below this name.
+    pub(super) fn wildcard(self) -> Option<Node<'a>> {
+        self.zone.node(self.field(flag::WILDCARD)?)
+    }
+
+    /// What steers it.
+    #[inline]
+    pub(super) fn slot(self) -> Option<Slot<'a>> {
+        let at = self.field(flag::SLOT)?;
+        let [n0, n1, n2, n3, shape, sticky, ..] = *self.zone.0.get(at..at + SLOT)?.first_chunk::<SLOT>()?;
+        let number = u32::from_le_bytes([n0, n1, n2, n3]);
+        Some(Slot { owner: self, at, number, is_cname: shape != 0, is_sticky: sticky != 0 })
+    }
+
+    /// For a cut: address records of its name servers.
+    pub(super) fn glue(self) -> impl Iterator<Item = Glue<'a>> + use<'a> {
+        let zone = self.zone;
+        let at = self.field(flag::GLUE).unwrap_or(0);
+        let count = self.field(flag::GLUE).and_then(|at| zone.u16(at)).unwrap_or(0);
+        (0..usize::from(count)).filter_map(move |entry| {
+            let at = at + 2 + entry * GLUE;
+            let owner = zone.node(zone.u32(at)? as usize)?;
+            let (set, _) = zone.rrset(owner, zone.u32(at + 4)? as usize)?;
+            Some(Glue { set, required: zone.0.get(at + 8) != Some(&0) })
+        })
+    }
+
+    /// Its RRsets, by type.
+    #[inline(always)]
+    pub(super) fn rrsets(self) -> impl Iterator<Item = Rrset<'a>> + use<'a> {
+        self.placed().map(|(_, set)| set)
+    }
+
+    /// Its RRsets, with where they begin.
+    #[inline(always)]
+    pub(super) fn placed(self) -> impl Iterator<Item = (usize, Rrset<'a>)> + use<'a> {
+        let mut next = if self.is(flag::EMPTY) { None } else { Some(self.fields_end()) };
+        std::iter::from_fn(move || {
+            let at = next?;
+            let (set, last) = self.zone.rrset(self, at)?;
+            next = if last { None } else { Some(at + RRSET + set.records.len()) };
+            Some((at, set))
+        })
+    }
+
+    pub(super) fn rrset(self, rtype: u16) -> Option<Rrset<'a>> {
+        self.rrsets().find(|set| set.rtype() == rtype)
+    }
+
+    /// The RRset of a type, or the first one of another type that comes before it in the node and matters as much.
+    #[inline(always)]
+    pub(super) fn rrset_or(self, rtype: u16, other: u16) -> Option<Rrset<'a>> {
+        if self.is(flag::EMPTY) {
+            return None;
+        }
+        let mut at = self.fields_end();
+        loop {
+            let (set, last) = self.zone.rrset(self, at)?;
+            if set.rtype() == rtype || set.rtype() == other {
+                return Some(set);
+            }
+            if last {
+                return None;
+            }
+            at += RRSET + set.records.len();
+        }
+    }
+
+    /// Where the next node begins.
+    pub(super) fn end(self) -> usize {
+        self.rrsets().fold(self.fields_end(), |at, set| at + RRSET + set.records.len())
+    }
+
+    /// The whole name, for sentences and transfers.
+    pub(super) fn name(self) -> Name {
+        let wire = [self.labels(), self.zone.origin()].concat();
+        Name::from_wire(&wire).unwrap_or_else(|_| Name::root())
+    }
+
+    /// Where its fields begin.
+    pub(super) fn fields(self) -> usize {
+        self.at + NODE + usize::from(self.labels)
+    }
+
+    #[inline]
+    fn fields_end(self) -> usize {
+        match self.flags & flag::FIELDS {
+            0 => self.fields(),
+            fields => self.fields() + 4 * fields.count_ones() as usize,
+        }
+    }
+
+    #[inline]
+    fn field(self, field: u16) -> Option<usize> {
+        if !self.is(field) {
+            return None;
+        }
+        let before = (self.flags & (field - 1)).count_ones() as usize;
+        let at = self.zone.u32(self.fields() + 4 * before)?;
+        (at != 0).then_some(at as usize)
+    }
+}
+
+/// Whether octets are the same, ASCII case aside; nearly always they are in the same case.
+#[inline(always)]
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a == b || a.eq_ignore_ascii_case(b)
+}
+
+impl<'a> Slot<'a> {
+    /// Whether each query draws its candidate.
+    #[inline]
+    pub(super) fn draws(self) -> bool {
+        self.is_cname && !self.is_sticky
+    }
+
+    /// What a candidate answers with.
+    #[inline]
+    pub(super) fn target(self, candidate: u16) -> Option<Target<'a>> {
+        let zone = self.owner.zone;
+        if candidate >= zone.u16(self.at + 6)? {
+            return None;
+        }
+        let at = zone.u32(self.at + SLOT + 4 * usize::from(candidate))? as usize;
+        let kind = *zone.0.get(at)?;
+        let (a, b) = (zone.u32(at + 1)? as usize, zone.u32(at + 5)? as usize);
+        let from = at + TARGET;
+        let set = |from: usize, len: usize, each: usize| {
+            Some(Rrset { owner: self.owner, count: (len / each) as u16, records: zone.0.get(from..from + len)? })
+        };
+        match kind {
+            CNAME_TARGET if a > 0 => Some(Target::Cname(Rrset { count: 1, ..set(from, a, a)? })),
+            ADDRESS_TARGET => {
+                Some(Target::Addresses { v4: set(from, a, FIXED + 4)?, v6: set(from + a, b, FIXED + 16)? })
+            }
+            RESOLVED_TARGET => Some(Target::Resolved),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> Rrset<'a> {
+    #[inline(always)]
+    pub(super) fn rtype(self) -> u16 {
+        self.records.first_chunk().map_or(0, |[_, _, t0, t1]| u16::from_be_bytes([*t0, *t1]))
+    }
+
+    #[inline]
+    pub(super) fn ttl(self) -> u32 {
+        self.records.get(6..10).map_or(0, |four| u32::from_be_bytes([four[0], four[1], four[2], four[3]]))
+    }
+
+    /// The data of each record. Names in it may be compressed: [`Self::name`] reads them.
+    pub(super) fn rdatas(self) -> impl Iterator<Item = Rdata<'a>> + use<'a> {
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let len = self.records.get(at + 10..at + FIXED)?;
+            let len = usize::from(u16::from_be_bytes([len[0], len[1]]));
+            let octets = self.records.get(at + FIXED..at + FIXED + len)?;
+            let rdata = Rdata { set: self, octets };
+            at += FIXED + len;
+            Some(rdata)
+        })
+    }
+}
+
+impl<'a> Rrset<'a> {
+    /// What stands at an offset of a message whose question is for the owner and that the RRset follows, and whether that is among the owner's labels.
+    fn pointed_at(self, at: usize) -> Option<(&'a [u8], bool)> {
+        let (labels, origin) = (self.owner.labels(), self.owner.zone.origin());
+        let at = at.checked_sub(QUESTION)?;
+        if at < labels.len() {
+            return Some((labels.get(at..)?, true));
+        }
+        let name = labels.len() + origin.len();
+        let octets =
+            if at < name { origin.get(at - labels.len()..) } else { self.records.get(at.checked_sub(name + 4)?..) };
+        Some((octets?, false))
+    }
+}
+
+/// The data of one record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rdata<'a> {
+    set: Rrset<'a>,
+    /// As they are copied.
+    pub(super) octets: &'a [u8],
+}
+
+/// A name out of record data, in the case it was written in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spelled {
+    octets: [u8; MAX_NAME],
+    len: usize,
+}
+
+impl Spelled {
+    pub(super) fn as_wire(&self) -> &[u8] {
+        self.octets.get(..self.len).unwrap_or(&[0])
+    }
+
+    fn push(&mut self, octets: &[u8]) -> Option<()> {
+        self.octets.get_mut(self.len..self.len + octets.len())?.copy_from_slice(octets);
+        self.len += octets.len();
+        Some(())
+    }
+}
+
+impl<'a> Rdata<'a> {
+    /// The name that begins `from` octets into the data, pointers followed, and where in the data it ends. None where no name is.
+    pub(super) fn name(&self, from: usize) -> Option<(Spelled, usize)> {
+        let mut name = Spelled { octets: [0; MAX_NAME], len: 0 };
+        let mut rest = self.octets.get(from..)?;
+        let (mut end, mut in_owner) = (None, false);
+        // A name has at most 127 labels, and before each one pointer.
+        for _ in 0..256 {
+            match *rest {
+                [0, ref tail @ ..] => {
+                    name.push(&[0])?;
+                    return Some((name, end.unwrap_or_else(|| self.octets.len() - tail.len())));
+                }
+                [p0 @ 0xc0..=0xff, p1, ref tail @ ..] => {
+                    end = end.or_else(|| Some(self.octets.len() - tail.len()));
+                    (rest, in_owner) = self.set.pointed_at(usize::from(u16::from_be_bytes([p0 & 0x3f, p1])))?;
+                }
+                // The owner's labels go on with the origin's.
+                [] if in_owner => (rest, in_owner) = (self.set.owner.zone.origin(), false),
+                [len @ 1..=63, ..] => {
+                    let (label, tail) = rest.split_at_checked(usize::from(len) + 1)?;
+                    name.push(label)?;
+                    rest = tail;
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    /// The data with its names not compressed.
+    pub(super) fn uncompressed(&self) -> Vec<u8> {
+        let Some((before, names)) = rdata::names(self.set.rtype()) else { return self.octets.to_vec() };
+        let mut whole = self.octets.get(..before).unwrap_or(self.octets).to_vec();
+        let mut at = before;
+        for _ in 0..names {
+            // Data of another make (RFC 3597) is as it is.
+            let Some((name, end)) = self.name(at) else { break };
+            whole.extend_from_slice(name.as_wire());
+            at = end;
+        }
+        whole.extend_from_slice(self.octets.get(at..).unwrap_or_default());
+        whole
+    }
 }

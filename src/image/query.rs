@@ -4,11 +4,13 @@ use std::ops::Range;
 
 use super::rdata;
 use super::subnet::{self, Subnet};
+use super::words::{Keys, Read};
 use crate::zone::name::MAX_NAME;
 
 /// Octets of a header.
 pub(super) const HEADER: usize = 12;
 const OPT: u16 = 41;
+const OPT_LOW: u8 = 41;
 const TSIG: u16 = 250;
 const CLASS_ANY: u16 = 255;
 const IXFR: u16 = 251;
@@ -19,7 +21,7 @@ pub(super) const OPCODE_QUERY: u8 = 0;
 
 /// A well-formed question.
 pub(super) struct Query {
-    pub(super) name: LowerName,
+    pub(super) name: Read,
     pub(super) qtype: u16,
     pub(super) qclass: u16,
     /// Where the question section ends.
@@ -49,11 +51,11 @@ pub(super) struct Edns {
     pub(super) subnet: Option<Subnet>,
 }
 
-/// A name in lower case, in a place of its own.
+/// A name in lower case, in a place of its own, as far behind its beginning as a question's name is in a message.
 #[derive(Clone, Copy)]
 pub(super) struct LowerName {
-    octets: [u8; 256],
-    len: usize,
+    octets: [u8; HEADER + 256],
+    end: usize,
 }
 
 /// What is wrong with a question: FORMERR. Where the question section could still be read it is echoed.
@@ -65,63 +67,87 @@ pub(super) struct Malformed {
 impl LowerName {
     /// From an uncompressed wire name. What is longer than a name can be becomes the root; nothing that was checked is.
     pub(super) fn new(wire: &[u8]) -> Self {
-        let mut name = Self { octets: [0; 256], len: 1 };
-        if let Some(place) = name.octets.get_mut(..wire.len()).filter(|_| wire.len() <= MAX_NAME) {
-            place.copy_from_slice(wire);
-            place.make_ascii_lowercase();
-            name.len = wire.len();
-        }
-        name
+        Self::joined(wire, &[]).unwrap_or(Self { octets: [0; HEADER + 256], end: HEADER + 1 })
     }
 
     /// `first`, the labels before a name, in front of `rest`; none where the name would be too long.
     pub(super) fn joined(first: &[u8], rest: &[u8]) -> Option<Self> {
-        let len = first.len() + rest.len();
-        if len > MAX_NAME {
+        let end = HEADER + first.len() + rest.len();
+        if end > HEADER + MAX_NAME {
             return None;
         }
-        let mut name = Self { octets: [0; 256], len };
-        name.octets.get_mut(..first.len())?.copy_from_slice(first);
-        name.octets.get_mut(first.len()..len)?.copy_from_slice(rest);
+        let mut name = Self { octets: [0; HEADER + 256], end };
+        name.octets.get_mut(HEADER..HEADER + first.len())?.copy_from_slice(first);
+        name.octets.get_mut(HEADER + first.len()..end)?.copy_from_slice(rest);
         name.octets.make_ascii_lowercase();
         Some(name)
     }
 
     #[inline]
     pub(super) fn as_wire(&self) -> &[u8] {
-        self.octets.get(..self.len).unwrap_or(&[0])
+        self.octets.get(HEADER..self.end).unwrap_or(&[0])
+    }
+
+    /// The name behind so many octets as a header has.
+    pub(super) fn as_message(&self) -> &[u8] {
+        self.octets.get(..self.end).unwrap_or_default()
     }
 }
 
 impl Query {
     /// Reads a message of opcode QUERY whose header is whole.
-    pub(super) fn read(octets: &[u8]) -> Result<Self, Malformed> {
+    #[inline(always)]
+    pub(super) fn read(octets: &[u8], keys: &Keys) -> Result<Self, Malformed> {
         let count = |at: usize| u16_at(octets, at).unwrap_or(0);
-        // One question (RFC 9619).
+        // One question (RFC 9619). A pointer in its name has nothing to point at.
         if count(4) != 1 {
             return Err(Malformed { question_end: None });
         }
-        let end_of_name = question_name(octets).ok_or(Malformed { question_end: None })?;
-        let (qtype, qclass) =
-            u16_at(octets, end_of_name).zip(u16_at(octets, end_of_name + 2)).ok_or(Malformed { question_end: None })?;
-        let end = end_of_name + 4;
-        let malformed = Malformed { question_end: Some(end) };
-        // A question has records in no other section, but an IXFR its SOA in authority (RFC 1995, section 3).
-        let authority = count(8);
-        if count(6) != 0 || (authority != 0 && (qtype != IXFR || authority != 1)) {
-            return Err(malformed);
-        }
-        let mut records = Records { octets, at: end };
-        if authority == 1 {
-            records.next().ok_or(malformed)?;
-        }
-        let (edns, tsig) = read_additional(&mut records, count(10)).ok_or(malformed)?;
-        if records.at != octets.len() {
-            return Err(malformed);
-        }
-        let name = LowerName::new(octets.get(HEADER..end_of_name).unwrap_or_default());
+        let name = keys.read(octets, HEADER).ok_or(Malformed { question_end: None })?;
+        let &[t0, t1, c0, c1] =
+            octets.get(name.end..name.end + 4).and_then(<[u8]>::first_chunk).ok_or(Malformed { question_end: None })?;
+        let (qtype, qclass) = (u16::from_be_bytes([t0, t1]), u16::from_be_bytes([c0, c1]));
+        let end = name.end + 4;
+        let (edns, tsig) = read_sections(octets, qtype, end).ok_or(Malformed { question_end: Some(end) })?;
         Ok(Self { name, qtype, qclass, end, edns, tsig })
     }
+}
+
+/// EDNS and TSIG of what follows the question; none where that is malformed.
+#[inline(always)]
+fn read_sections(octets: &[u8], qtype: u16, end: usize) -> Option<(Option<Edns>, Option<Tsig>)> {
+    let counts =
+        u64::from(u16_at(octets, 6)?) << 32 | u64::from(u16_at(octets, 8)?) << 16 | u64::from(u16_at(octets, 10)?);
+    if counts == 0 {
+        return (octets.len() == end).then_some((None, None));
+    }
+    // Nearly all other questions have one record more, an OPT.
+    if let (1, Some(&[0, 0, OPT_LOW, p0, p1, t0, t1, t2, t3, l0, l1])) =
+        (counts, octets.get(end..end + 11).and_then(<[u8]>::first_chunk))
+    {
+        let rdata = octets.get(end + 11..)?;
+        let (class, ttl) = (u16::from_be_bytes([p0, p1]), u32::from_be_bytes([t0, t1, t2, t3]));
+        if rdata.len() != usize::from(u16::from_be_bytes([l0, l1])) {
+            return None;
+        }
+        return Some((Some(read_edns(&Record { root: true, rtype: OPT, class, ttl, rdata })?), None));
+    }
+    read_other_sections(octets, qtype, end)
+}
+
+#[cold]
+fn read_other_sections(octets: &[u8], qtype: u16, end: usize) -> Option<(Option<Edns>, Option<Tsig>)> {
+    // A question has records in no other section, but an IXFR its SOA in authority (RFC 1995, section 3).
+    let authority = u16_at(octets, 8)?;
+    if u16_at(octets, 6)? != 0 || (authority != 0 && (qtype != IXFR || authority != 1)) {
+        return None;
+    }
+    let mut records = Records { octets, at: end };
+    if authority == 1 {
+        records.next()?;
+    }
+    let found = read_additional(&mut records, u16_at(octets, 10)?)?;
+    (records.at == octets.len()).then_some(found)
 }
 
 /// EDNS and TSIG of the additional section; none where the section is malformed.
@@ -157,6 +183,7 @@ fn read_tsig(record: &Record, records: &Records, start: usize) -> Option<Tsig> {
     (end == record.rdata.len()).then(|| Tsig { head: start..data - 2, signed: data..data + mac })
 }
 
+#[inline]
 fn read_edns(record: &Record) -> Option<Edns> {
     let [_, version, flags, _] = record.ttl.to_be_bytes();
     let wants_dnssec = flags & 0x80 != 0;
@@ -172,21 +199,6 @@ fn read_edns(record: &Record) -> Option<Edns> {
         rest = rest.get(4 + len..)?;
     }
     Some(edns)
-}
-
-/// Where the name of the first question ends; none where it is no name. A pointer has nothing to point at there.
-fn question_name(octets: &[u8]) -> Option<usize> {
-    let mut at = HEADER;
-    loop {
-        let len = usize::from(*octets.get(at)?);
-        at += len + 1;
-        if len > 63 || at - HEADER > MAX_NAME {
-            return None;
-        }
-        if len == 0 {
-            return Some(at);
-        }
-    }
 }
 
 /// Records of a message, one after another.
@@ -230,5 +242,5 @@ fn skip_name(octets: &[u8], mut at: usize) -> Option<usize> {
 }
 
 fn u16_at(octets: &[u8], at: usize) -> Option<u16> {
-    octets.get(at..at + 2).map(|two| u16::from_be_bytes([two[0], two[1]]))
+    octets.get(at..)?.first_chunk().map(|two| u16::from_be_bytes(*two))
 }

@@ -17,16 +17,17 @@
 
 use std::net::IpAddr;
 
-use super::areas::Found;
-use super::client;
-use super::node::{Compiled, Node};
-use super::published::SelectedAreas;
+use super::answer::Asker;
+use super::areas::Found as Located;
+use super::node::{FIXED, Node, Slot, Target};
+use super::published::{FlattenedSet, Published, SelectedAreas};
 use super::query::LowerName;
-use super::walk::{A, AAAA, ANY, CNAME, HTTPS, Next, Observer, Walk, text};
+use super::walk::{A, AAAA, ANY, CNAME, HTTPS, Next, Observer, Outcome, Walk, text};
 use super::writer::Full;
+use super::{Found, client};
 use crate::steer::decision::{Decision, Source};
 use crate::steer::observation::Family;
-use crate::steer::policy::{Shape, SteeredName, Sticky, Target};
+use crate::steer::policy::{self, Shape, SteeredName, Sticky};
 use crate::zone::svcb::leads_elsewhere;
 
 /// The smallest TTL of an answer made of resolved addresses (design, section 2).
@@ -39,58 +40,170 @@ struct Addresses<'a> {
     ttl: u32,
 }
 
+/// The answer at a name that is steered and was asked for itself, copied; none where it is not that simple.
+///
+/// The records were compiled ahead, candidate by candidate; only the TTL is the decision's.
+#[inline]
+pub(super) fn quick(
+    published: &Published,
+    found: Found<'_>,
+    qtype: u16,
+    end: usize,
+    asker: &Asker,
+    out: &mut [u8],
+) -> Option<(Outcome, usize)> {
+    let compiled = found.node.slot()?;
+    let slot = published.image.slot(found.zone, compiled)?;
+    let in_force = decision(published, slot, asker)?;
+    let decision = in_force.decision;
+    let Source::Candidates(shares) = &decision.source else { return None };
+    let picked = shares.pick(number(published, asker, compiled));
+    let scope = in_force.scope(asker, compiled);
+    let outcome = Outcome { authoritative: true, scope, ..Outcome::default() };
+    let set = match compiled.target(picked)? {
+        Target::Cname(set) if compiled.is_cname => set,
+        _ if compiled.is_cname || !matches!(qtype, A | AAAA) => return None,
+        _ if decision.reasons.get(usize::from(picked))?.left_out.is_some() => return None,
+        Target::Addresses { v4, v6 } => {
+            if qtype == A {
+                v4
+            } else {
+                v6
+            }
+        }
+        Target::Resolved => {
+            let set = published.flattened.0.get(slot)?.get(usize::from(picked))?.as_ref()?;
+            let ttl = flattened_ttl(decision, set);
+            let (count, end) = put_addresses(&set.addresses, ttl, qtype, end, out)?;
+            return Some((Outcome { answer: count, ..outcome }, end));
+        }
+        Target::Cname(_) => return None,
+    };
+    if set.count == 0 {
+        return None;
+    }
+    let after = end + set.records.len();
+    let place = out.get_mut(end..after)?;
+    place.copy_from_slice(set.records);
+    let ttl = decision.ttl.to_be_bytes();
+    for record in place.chunks_mut(set.records.len() / usize::from(set.count)) {
+        record.get_mut(6..10)?.copy_from_slice(&ttl);
+    }
+    Some((Outcome { answer: set.count, ..outcome }, after))
+}
+
+/// The records of one family, written: for addresses that were resolved that costs no more than to copy records compiled ahead.
+fn put_addresses(addresses: &[IpAddr], ttl: u32, rtype: u16, end: usize, out: &mut [u8]) -> Option<(u16, usize)> {
+    let [l0, l1, l2, l3] = ttl.to_be_bytes();
+    let (mut at, mut count) = (end, 0);
+    let mut put = |octets: &[u8]| {
+        let after = at + FIXED + octets.len();
+        let (head, data) = out.get_mut(at..after)?.split_at_mut_checked(FIXED)?;
+        head.copy_from_slice(&[0xc0, 12, 0, rtype as u8, 0, 1, l0, l1, l2, l3, 0, octets.len() as u8]);
+        data.copy_from_slice(octets);
+        (at, count) = (after, count + 1);
+        Some(())
+    };
+    for address in addresses {
+        match address {
+            IpAddr::V4(address) if rtype == A => put(&address.octets())?,
+            IpAddr::V6(address) if rtype == AAAA => put(&address.octets())?,
+            _ => {}
+        }
+    }
+    (count > 0).then_some((count, at))
+}
+
+/// TTL of addresses that a target resolved to.
+fn flattened_ttl(decision: &Decision, set: &FlattenedSet) -> u32 {
+    decision.ttl.min(set.ttl).max(MIN_FLATTENED_TTL)
+}
+
+/// The decision in force for one client.
+struct InForce<'a> {
+    decision: &'a Decision,
+    /// Where the name answers places differently: how that of this client was found.
+    by_area: Option<ByArea<'a>>,
+}
+
+struct ByArea<'a> {
+    areas: &'a SelectedAreas,
+    located: Located,
+    rule: usize,
+}
+
+impl InForce<'_> {
+    /// How many bits of the client's address the answer depends on (RFC 7871, section 7.2.1).
+    #[inline]
+    fn scope(&self, asker: &Asker, slot: Slot<'_>) -> u8 {
+        let hashed = match &self.decision.source {
+            Source::Candidates(shares) if !shares.is_whole() && !slot.draws() => client::hashed(asker.client),
+            _ => 0,
+        };
+        hashed.max(self.by_area.as_ref().map_or(0, |by_area| by_area.located.prefix))
+    }
+}
+
+/// The decision in force for a slot: that of the client's place, where the name answers places differently.
+#[inline]
+fn decision<'a>(published: &'a Published, slot: usize, asker: &Asker) -> Option<InForce<'a>> {
+    let selected = published.selection.0.get(slot)?;
+    let Some(areas) = &selected.areas else { return Some(InForce { decision: &selected.plain, by_area: None }) };
+    let located = published.areas.find(asker.client);
+    // An `only` may hang on it: what does not fit is not answered by the plain rule.
+    let (rule, decision) = areas.at(located.place)?;
+    Some(InForce { decision, by_area: Some(ByArea { areas, located, rule }) })
+}
+
+/// The client's point, or a draw. Address answers never draw: A and AAAA of one client come from the same candidate.
+#[inline]
+fn number(published: &Published, asker: &Asker, slot: Slot<'_>) -> u64 {
+    if slot.draws() {
+        return asker.number;
+    }
+    client::point(published.image.settings.client_key, asker.client)
+}
+
 impl<'a, O: Observer> Walk<'a, O> {
-    /// The answer at a steered name. `exact` where the name is the owner itself, not one that its wildcard stands for.
-    pub(super) fn steered(&mut self, node: &'a Node, slot: usize, name: &LowerName, exact: bool) -> Result<Next, Full> {
-        let Some(steered) = self.image.steered.get(slot) else { return self.own_data(node, name, u32::MAX) };
-        let Some((decision, bits)) = self.decision(slot, steered) else {
+    /// The answer at a steered name.
+    pub(super) fn steered(&mut self, found: Found<'a>, compiled: Slot<'a>, name: &LowerName) -> Result<Next, Full> {
+        let (published, node) = (self.published, found.node);
+        let slot = self.image.slot(found.zone, compiled);
+        let Some((slot, steered)) = slot.and_then(|slot| Some((slot, self.image.steered.get(slot)?))) else {
+            return self.own_data(node, name, u32::MAX);
+        };
+        let Some(in_force) = decision(published, slot, self.asker) else {
             self.observer.step(|| format!("{} is steered, but nothing is decided yet", text(name.as_wire())));
             self.observer.steered(slot, None);
             return self.own_data(node, name, steered.policy.ttl);
         };
-        self.outcome.scope = self.outcome.scope.max(bits.max(self.hashed_bits(steered, decision)));
+        self.outcome.scope = self.outcome.scope.max(in_force.scope(self.asker, compiled));
+        if let Some(by_area) = &in_force.by_area {
+            self.tell_area(steered, by_area);
+        }
+        let decision = in_force.decision;
         let Source::Candidates(shares) = &decision.source else {
             self.observer.step(|| format!("{} answers its own records: {}", text(name.as_wire()), decision.rule));
             self.observer.steered(slot, None);
             return self.own_data(node, name, decision.ttl);
         };
-        let picked = shares.pick(self.number(steered));
+        let picked = shares.pick(number(published, self.asker, compiled));
         self.tell_pick(slot, steered, decision, picked);
         match steered.shape {
-            Shape::Cname => self.steered_cname(node, slot, decision, picked, name, exact),
+            Shape::Cname => self.steered_cname(node, compiled.target(picked), decision, name),
             Shape::Addresses | Shape::Flattened => self.steered_addresses(node, slot, decision, picked, name),
         }
     }
 
-    /// The decision for this client, that of its place where the name answers places differently; and how many bits of the
-    /// client's address that hangs on.
-    fn decision(&mut self, slot: usize, steered: &SteeredName) -> Option<(&'a Decision, u8)> {
-        let published = self.published;
-        let selected = published.selection.0.get(slot)?;
-        let Some(areas) = &selected.areas else { return Some((&selected.plain, 0)) };
-        let found = published.areas.find(self.asker.client);
-        // An `only` may hang on it: what does not fit is not answered by the plain rule.
-        let (rule, decision) = areas.at(found.place)?;
-        self.tell_area(steered, areas, found, rule);
-        Some((decision, found.prefix))
-    }
-
-    /// The client's point, or a draw. Address answers never draw: A and AAAA of one client come from the same candidate.
-    fn number(&self, steered: &SteeredName) -> u64 {
-        match (steered.policy.sticky, steered.shape) {
-            (Sticky::No, Shape::Cname) => self.asker.number,
-            _ => client::point(self.image.settings.client_key, self.asker.client),
-        }
-    }
-
-    fn tell_area(&mut self, steered: &SteeredName, areas: &SelectedAreas, found: Found, rule: usize) {
+    fn tell_area(&mut self, steered: &SteeredName, by_area: &ByArea<'_>) {
         let (published, client) = (self.published, self.asker.client.to_canonical());
+        let ByArea { areas, located, rule } = by_area;
         self.observer.step(|| {
-            let names = published.areas.places().get(usize::from(found.place)).map_or(&[][..], |place| &place.areas);
+            let names = published.areas.places().get(usize::from(located.place)).map_or(&[][..], |place| &place.areas);
             let place = if names.is_empty() { "no area that is known".to_owned() } else { names.join(", ") };
-            let whose = areas.rules.whose(&[rule]).unwrap_or_else(|| "all clients".to_owned());
-            let terms = areas.rules.terms(rule, &steered.policy);
-            format!("{client} is in {place} (prefix length {}): for {whose} the rule is {terms}", found.prefix)
+            let whose = areas.rules.whose(&[*rule]).unwrap_or_else(|| "all clients".to_owned());
+            let terms = areas.rules.terms(*rule, &steered.policy);
+            format!("{client} is in {place} (prefix length {}): for {whose} the rule is {terms}", located.prefix)
         });
     }
 
@@ -111,34 +224,22 @@ impl<'a, O: Observer> Walk<'a, O> {
     /// A CNAME to the candidate's target, alone, never chased, whatever the type.
     fn steered_cname(
         &mut self,
-        node: &'a Node,
-        slot: usize,
+        node: Node<'a>,
+        target: Option<Target<'a>>,
         decision: &Decision,
-        picked: u16,
         name: &LowerName,
-        exact: bool,
     ) -> Result<Next, Full> {
-        let image = self.image;
-        let target = image.slots.get(slot).and_then(|slot| slot.targets.get(usize::from(picked)));
-        let Some(Compiled::Name { wire, exact: compiled }) = target else {
+        let Some(Target::Cname(set)) = target else {
             self.observer.step(|| "the candidate has no name to answer with".to_owned());
             return self.own_data(node, name, decision.ttl);
         };
-        let compiled = image.octets(*compiled);
-        if exact && self.outcome.answer == 0 && !compiled.is_empty() {
-            let at = self.writer.position();
-            self.writer.put(compiled)?;
-            self.writer.patch(at + 6, &decision.ttl.to_be_bytes());
-            self.outcome.answer = 1;
-        } else {
-            self.outcome.answer += self.writer.rrset(name.as_wire(), CNAME, decision.ttl, std::iter::once(wire))?;
-        }
+        self.outcome.answer += self.writer.compiled(name.as_wire(), set, decision.ttl)?;
         Ok(Next::Done)
     }
 
     fn steered_addresses(
         &mut self,
-        node: &'a Node,
+        node: Node<'a>,
         slot: usize,
         decision: &'a Decision,
         picked: u16,
@@ -170,16 +271,15 @@ impl<'a, O: Observer> Walk<'a, O> {
         let image = self.image;
         let left_out = decision.reasons.get(candidate).and_then(|reason| reason.left_out);
         match &image.steered.get(slot)?.candidates.get(candidate)?.target {
-            Target::Addresses(all) => Some(Addresses { all, left_out, ttl: decision.ttl }),
-            Target::Name(_) => {
+            policy::Target::Addresses(all) => Some(Addresses { all, left_out, ttl: decision.ttl }),
+            policy::Target::Name(_) => {
                 let set = self.published.flattened.0.get(slot)?.get(candidate)?.as_ref()?;
-                let ttl = decision.ttl.min(set.ttl).max(MIN_FLATTENED_TTL);
-                Some(Addresses { all: &set.addresses, left_out, ttl })
+                Some(Addresses { all: &set.addresses, left_out, ttl: flattened_ttl(decision, set) })
             }
         }
     }
 
-    fn append_addresses(&mut self, node: &Node, name: &LowerName, addresses: &Addresses) -> Result<Next, Full> {
+    fn append_addresses(&mut self, node: Node<'a>, name: &LowerName, addresses: &Addresses) -> Result<Next, Full> {
         let families: &[Family] = match self.qtype {
             A => &[Family::V4],
             AAAA => &[Family::V6],
@@ -206,11 +306,10 @@ impl<'a, O: Observer> Walk<'a, O> {
     }
 
     /// Data beside the steered types. A CNAME of the owner's own would contradict the addresses, an HTTPS record may.
-    fn other_data(&mut self, node: &'a Node, name: &LowerName, ttl: u32) -> Result<Next, Full> {
-        let image = self.image;
-        let set = image.rrset(node, self.qtype).filter(|set| {
-            set.rtype != CNAME
-                && (set.rtype != HTTPS || !image.rdatas(set).any(|rdata| leads_elsewhere(rdata, name.as_wire())))
+    fn other_data(&mut self, node: Node<'a>, name: &LowerName, ttl: u32) -> Result<Next, Full> {
+        let set = node.rrset(self.qtype).filter(|set| {
+            set.rtype() != CNAME
+                && (set.rtype() != HTTPS || !set.rdatas().any(|rdata| leads_elsewhere(rdata.octets, name.as_wire())))
         });
         if set.is_some() {
             return self.own_data(node, name, ttl);

@@ -20,11 +20,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::client;
-use super::walk::{Observer, Walk};
-use crate::steer::decision::{Decision, Source};
-use crate::steer::policy::{Shape, SteeredName, Sticky};
-
 /// The code of the option.
 pub(super) const OPTION: u16 = 8;
 /// Octets before the address: family, both lengths.
@@ -87,19 +82,6 @@ impl Subnet {
             Some(_) => scope,
         };
         (octets, self.len())
-    }
-}
-
-impl<O: Observer> Walk<'_, O> {
-    /// How many bits of the client's address choose the candidate of a decision.
-    pub(super) fn hashed_bits(&self, steered: &SteeredName, decision: &Decision) -> u8 {
-        let draws = steered.policy.sticky == Sticky::No && steered.shape == Shape::Cname;
-        match &decision.source {
-            Source::Candidates(shares) if !draws && shares.intervals().nth(1).is_some() => {
-                client::hashed(self.asker.client)
-            }
-            _ => 0,
-        }
     }
 }
 

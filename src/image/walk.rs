@@ -11,7 +11,7 @@
 //! | nothing | NXDOMAIN |
 
 use super::answer::{Asker, Transport, rcode};
-use super::node::{self, Kind, Node, Rrset};
+use super::node::{Node, Rrset, flag};
 use super::published::Published;
 use super::query::LowerName;
 use super::writer::{Full, Writer};
@@ -127,34 +127,31 @@ impl<'a, O: Observer> Walk<'a, O> {
     }
 
     fn step(&mut self, name: &LowerName) -> Result<Next, Full> {
-        let Some(found) = self.image.find(name.as_wire()) else {
+        let Some(found) = self.image.find(name) else {
             return Ok(self.outside(rcode::REFUSED, NOT_AUTHORITATIVE));
         };
         let found = self.parent_side(found);
-        let image = self.image;
-        let Some(node) = image.nodes.get(found.node) else { return Ok(Next::Done) };
-        if node.kind == Kind::Broken {
+        let node = found.node;
+        if node.is(flag::BROKEN) {
             return Ok(self.outside(rcode::SERVFAIL, NOT_READY));
         }
-        let barrier = node::index(node.barrier).and_then(|at| Some((at, image.nodes.get(at)?)));
-        if let Some((at, barrier)) = barrier {
-            let at_it = found.exact && at == found.node;
-            match barrier.kind {
-                Kind::Cut if !(at_it && self.qtype == DS) => return self.referral(barrier),
-                Kind::Cut => {}
-                _ if !at_it => return self.dname(barrier, name),
-                _ => {}
+        if let Some(barrier) = node.barrier() {
+            let at_it = found.exact && barrier.at == node.at;
+            match barrier.is(flag::CUT) {
+                true if !(at_it && self.qtype == DS) => return self.referral(barrier, name),
+                true => {}
+                false if !at_it => return self.dname(barrier, name),
+                false => {}
             }
         }
         self.outcome.authoritative = true;
         if found.exact {
-            return self.data(node, name, true);
+            return self.data(found, name);
         }
-        match node::index(node.wildcard).and_then(|at| image.nodes.get(at)) {
+        match node.wildcard() {
             Some(wildcard) => {
-                self.observer
-                    .step(|| format!("{} does not exist; {} does", text(name.as_wire()), text(&wildcard.name)));
-                self.data(wildcard, name, false)
+                self.observer.step(|| format!("{} does not exist; {} does", text(name.as_wire()), wildcard.name()));
+                self.data(Found { node: wildcard, ..found }, name)
             }
             None => {
                 self.observer.step(|| format!("{} does not exist: NXDOMAIN", text(name.as_wire())));
@@ -179,45 +176,45 @@ impl<'a, O: Observer> Walk<'a, O> {
     }
 
     /// DS of a zone's apex is data of the zone above, where that is ours too (RFC 4035, section 3.1.4.1).
-    fn parent_side(&self, found: Found) -> Found {
-        if self.qtype != DS || !found.exact {
+    fn parent_side(&self, found: Found<'a>) -> Found<'a> {
+        if self.qtype != DS || !found.exact || !found.node.is(flag::APEX) {
             return found;
         }
-        let above = self.image.nodes.get(found.node).and_then(|node| node::index(node.parent_side));
-        above.map_or(found, |node| Found { node, ..found })
+        let above = self.image.parent_sides.get(&found.zone);
+        let node = above.and_then(|place| Some((place.zone, self.image.node(*place)?)));
+        node.map_or(found, |(zone, node)| Found { zone, node, ..found })
     }
 
-    fn data(&mut self, node: &'a Node, name: &LowerName, exact: bool) -> Result<Next, Full> {
-        match node.slot() {
-            Some(slot) => self.steered(node, slot, name, exact),
-            None => self.own_data(node, name, u32::MAX),
+    fn data(&mut self, found: Found<'a>, name: &LowerName) -> Result<Next, Full> {
+        match found.node.slot() {
+            Some(slot) => self.steered(found, slot, name),
+            None => self.own_data(found.node, name, u32::MAX),
         }
     }
 
     /// The owner's own records. `cap` limits the TTLs of what steering would otherwise replace.
-    pub(super) fn own_data(&mut self, node: &'a Node, name: &LowerName, cap: u32) -> Result<Next, Full> {
-        let image = self.image;
+    pub(super) fn own_data(&mut self, node: Node<'a>, name: &LowerName, cap: u32) -> Result<Next, Full> {
         // One RRset is enough for ANY (RFC 8482, section 4.1).
-        let set = if self.qtype == ANY { image.rrsets(node).first() } else { image.rrset(node, self.qtype) };
+        let set = if self.qtype == ANY { node.rrsets().next() } else { node.rrset(self.qtype) };
         if let Some(set) = set {
-            self.observer.step(|| format!("{} has {} records", text(name.as_wire()), Rtype(set.rtype)));
+            self.observer.step(|| format!("{} has {} records", text(name.as_wire()), Rtype(set.rtype())));
             self.append_answer(name.as_wire(), set, cap)?;
             return Ok(Next::Done);
         }
-        if let Some(set) = image.rrset(node, CNAME) {
-            let Some(target) = image.rdatas(set).next() else { return Ok(Next::Done) };
-            self.observer.step(|| format!("{} is a CNAME to {}", text(name.as_wire()), text(target)));
+        if let Some(set) = node.rrset(CNAME) {
+            let Some((target, _)) = set.rdatas().next().and_then(|rdata| rdata.name(0)) else { return Ok(Next::Done) };
+            self.observer.step(|| format!("{} is a CNAME to {}", text(name.as_wire()), text(target.as_wire())));
             let at = self.writer.position();
             self.append_answer(name.as_wire(), set, cap)?;
-            return Ok(self.follow(at, LowerName::new(target)));
+            return Ok(self.follow(at, LowerName::new(target.as_wire())));
         }
         self.observer.step(|| format!("{} has no such records: NODATA", text(name.as_wire())));
         self.negative(node, cap)
     }
 
-    fn append_answer(&mut self, owner: &[u8], set: &Rrset, cap: u32) -> Result<(), Full> {
-        let ttl = if matches!(set.rtype, A | AAAA | CNAME) { set.ttl.min(cap) } else { set.ttl };
-        self.outcome.answer += self.writer.rrset(owner, set.rtype, ttl, self.image.rdatas(set))?;
+    fn append_answer(&mut self, owner: &[u8], set: Rrset<'a>, cap: u32) -> Result<(), Full> {
+        let ttl = if matches!(set.rtype(), A | AAAA | CNAME) { set.ttl().min(cap) } else { set.ttl() };
+        self.outcome.answer += self.writer.compiled(owner, set, ttl)?;
         Ok(())
     }
 
@@ -236,20 +233,14 @@ impl<'a, O: Observer> Walk<'a, O> {
     }
 
     /// NS of a cut, and the addresses of ours among its name servers. Not authoritative, unless a chain led here.
-    fn referral(&mut self, cut: &'a Node) -> Result<Next, Full> {
-        let image = self.image;
-        self.observer.step(|| format!("{} is delegated: referral", text(&cut.name)));
-        let Some(set) = image.rrset(cut, NS) else { return Ok(Next::Done) };
-        self.outcome.authority += self.writer.rrset(&cut.name, NS, set.ttl, image.rdatas(set))?;
-        let start = cut.glue as usize;
-        let glue = image.glue.get(start..start + usize::from(cut.glue_count)).unwrap_or_default();
-        for glue in glue {
-            let (Some(owner), Some(set)) =
-                (image.nodes.get(glue.owner as usize), image.rrsets.get(glue.rrset as usize))
-            else {
-                continue;
-            };
-            match self.writer.rrset(&owner.name, set.rtype, set.ttl, image.rdatas(set)) {
+    fn referral(&mut self, cut: Node<'a>, name: &LowerName) -> Result<Next, Full> {
+        self.observer.step(|| format!("{} is delegated: referral", cut.name()));
+        let Some(set) = cut.rrset(NS) else { return Ok(Next::Done) };
+        self.outcome.authority += self.writer.compiled(end_of(name, cut), set, set.ttl())?;
+        for glue in cut.glue() {
+            let owner = glue.set.owner;
+            let Some(owner) = LowerName::joined(owner.labels(), owner.zone.origin()) else { continue };
+            match self.writer.compiled(owner.as_wire(), glue.set, glue.set.ttl()) {
                 Ok(count) => self.outcome.additional += count,
                 Err(Full) if glue.required => return Err(Full),
                 Err(Full) => break,
@@ -259,16 +250,16 @@ impl<'a, O: Observer> Walk<'a, O> {
     }
 
     /// RFC 6672, section 3.2: the DNAME, and a CNAME made of it.
-    fn dname(&mut self, dname: &'a Node, name: &LowerName) -> Result<Next, Full> {
-        let image = self.image;
+    fn dname(&mut self, dname: Node<'a>, name: &LowerName) -> Result<Next, Full> {
         self.outcome.authoritative = true;
-        let Some((set, target)) = image.rrset(dname, DNAME).and_then(|set| Some((set, image.rdatas(set).next()?)))
-        else {
+        let set = dname.rrset(DNAME);
+        let Some((set, target)) = set.and_then(|set| Some((set, set.rdatas().next()?.octets))) else {
             return Ok(Next::Done);
         };
-        self.observer.step(|| format!("{} is a DNAME to {}", text(&dname.name), text(target)));
-        self.append_answer(&dname.name, set, u32::MAX)?;
-        let labels = name.as_wire().len().saturating_sub(dname.name.len());
+        self.observer.step(|| format!("{} is a DNAME to {}", dname.name(), text(target)));
+        let owner = end_of(name, dname);
+        self.append_answer(owner, set, u32::MAX)?;
+        let labels = name.as_wire().len().saturating_sub(owner.len());
         let Some(next) = LowerName::joined(name.as_wire().get(..labels).unwrap_or_default(), target) else {
             self.observer.step(|| "the substituted name is too long: YXDOMAIN".to_owned());
             self.outcome.rcode = rcode::YXDOMAIN;
@@ -276,19 +267,23 @@ impl<'a, O: Observer> Walk<'a, O> {
         };
         let at = self.writer.position();
         let rdatas = std::iter::once(next.as_wire());
-        self.outcome.answer += self.writer.rrset(name.as_wire(), CNAME, set.ttl, rdatas)?;
+        self.outcome.answer += self.writer.rrset(name.as_wire(), CNAME, set.ttl(), rdatas)?;
         Ok(if self.qtype == CNAME { Next::Done } else { self.follow(at, next) })
     }
 
     /// The SOA of a negative answer, its TTL min(TTL, MINIMUM) (RFC 2308, section 3) and at most `cap`.
-    pub(super) fn negative(&mut self, node: &Node, cap: u32) -> Result<Next, Full> {
-        let image = self.image;
-        let Some(zone) = image.zone_nodes.get(node.zone as usize) else { return Ok(Next::Done) };
-        let Some(set) = node::index(zone.soa).and_then(|soa| image.rrsets.get(soa)) else { return Ok(Next::Done) };
-        let ttl = zone.negative_ttl.min(cap);
-        self.outcome.authority += self.writer.rrset(zone.origin.as_wire(), SOA, ttl, image.rdatas(set))?;
+    pub(super) fn negative(&mut self, node: Node<'a>, cap: u32) -> Result<Next, Full> {
+        let set = node.zone.apex().and_then(|apex| apex.rrset(SOA));
+        let (Some(set), Some(denial)) = (set, node.zone.denial()) else { return Ok(Next::Done) };
+        self.outcome.authority += self.writer.compiled(node.zone.origin(), set, denial.ttl().min(cap))?;
         Ok(Next::Done)
     }
+}
+
+/// The end of a name: that of the node at it or above it.
+fn end_of<'n>(name: &'n LowerName, node: Node<'_>) -> &'n [u8] {
+    let wire = name.as_wire();
+    wire.get(wire.len().saturating_sub(node.name_len())..).unwrap_or_default()
 }
 
 /// A wire name in presentation format, for sentences.

@@ -1,6 +1,6 @@
 //! The octets of a message: records appended whole or not at all, names compressed (RFC 1035, section 4.1.4).
 
-use super::rdata;
+use super::{node, rdata};
 
 /// Names that pointers may point at; later ones are written without being remembered.
 const MAX_NAMES: usize = 64;
@@ -23,6 +23,8 @@ pub(super) struct Writer<'a> {
     /// Offsets of labels that begin a name.
     names: [u16; MAX_NAMES],
     known: usize,
+    /// Whether names are the same only in the same case.
+    exactly: bool,
 }
 
 /// A state to come back to.
@@ -36,9 +38,14 @@ impl<'a> Writer<'a> {
     /// `out` holds a message whose question's name begins at [`QUESTION`] and whose question ends at `at`. Nothing is written at or behind `limit`.
     pub(super) fn new(out: &'a mut [u8], at: usize, limit: usize) -> Self {
         let limit = limit.min(out.len());
-        let mut writer = Self { out, at, limit, names: [0; MAX_NAMES], known: 0 };
+        let mut writer = Self { out, at, limit, names: [0; MAX_NAMES], known: 0, exactly: false };
         writer.know_question();
         writer
+    }
+
+    /// A writer whose names can be read back in the case they were written in: only what is the same octet for octet is pointed at.
+    pub(super) fn compiling(out: &'a mut [u8], at: usize) -> Self {
+        Self { exactly: true, ..Self::new(out, at, usize::MAX) }
     }
 
     /// Where the next octet goes.
@@ -111,16 +118,66 @@ impl<'a> Writer<'a> {
         Ok(count)
     }
 
+    /// Appends a compiled RRset under any owner, whole or not at all. Returns how many records it has.
+    pub(super) fn compiled(&mut self, owner: &[u8], set: node::Rrset<'_>, ttl: u32) -> Result<u16, Full> {
+        let mark = self.mark();
+        let written = self.compiled_records(owner, set, ttl);
+        if written.is_err() {
+            self.reset(mark);
+        }
+        written
+    }
+
+    fn compiled_records(&mut self, owner: &[u8], set: node::Rrset<'_>, ttl: u32) -> Result<u16, Full> {
+        let mut count = 0;
+        let mut owner_at = POINTER_END;
+        for rdata in set.rdatas() {
+            if owner_at < POINTER_END {
+                self.pointer(owner_at)?;
+            } else {
+                owner_at = self.name(owner)?;
+            }
+            let from = self.fixed(set.rtype(), ttl)?;
+            self.compiled_data(rdata, set.rtype())?;
+            self.close(from)?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    fn compiled_data(&mut self, rdata: node::Rdata<'_>, rtype: u16) -> Result<(), Full> {
+        let Some((before, names)) = rdata::names(rtype) else { return self.put(rdata.octets) };
+        let mut at = before.min(rdata.octets.len());
+        self.put(rdata.octets.get(..at).unwrap_or_default())?;
+        for _ in 0..names {
+            // Data of another make (RFC 3597) is copied as it is.
+            let Some((name, end)) = rdata.name(at) else { break };
+            self.name(name.as_wire())?;
+            at = end;
+        }
+        self.put(rdata.octets.get(at..).unwrap_or_default())
+    }
+
     /// Appends all of a record behind its owner.
-    fn record_data(&mut self, rtype: u16, ttl: u32, rdata: &[u8]) -> Result<(), Full> {
-        let [t0, t1] = rtype.to_be_bytes();
-        let [l0, l1, l2, l3] = ttl.to_be_bytes();
-        self.put(&[t0, t1, 0, 1, l0, l1, l2, l3, 0, 0])?;
-        let from = self.at;
+    pub(super) fn record_data(&mut self, rtype: u16, ttl: u32, rdata: &[u8]) -> Result<(), Full> {
+        let from = self.fixed(rtype, ttl)?;
         match rdata::names(rtype) {
             Some((before, names)) => self.rdata_with_names(rdata, before, names)?,
             None => self.put(rdata)?,
         }
+        self.close(from)
+    }
+
+    /// Type, class, TTL, and room for the length. Returns where the data begins.
+    fn fixed(&mut self, rtype: u16, ttl: u32) -> Result<usize, Full> {
+        let [t0, t1] = rtype.to_be_bytes();
+        let [l0, l1, l2, l3] = ttl.to_be_bytes();
+        self.put(&[t0, t1, 0, 1, l0, l1, l2, l3, 0, 0])?;
+        Ok(self.at)
+    }
+
+    /// Sets the length of the data that begins at `from` and ends here.
+    fn close(&mut self, from: usize) -> Result<(), Full> {
         let len = u16::try_from(self.at - from).map_err(|_| Full)?;
         self.patch(from - 2, &len.to_be_bytes());
         Ok(())
@@ -141,13 +198,15 @@ impl<'a> Writer<'a> {
     /// Appends an uncompressed name as short as it goes. Returns an offset that points at the same name, [`POINTER_END`] or more where none does.
     pub(super) fn name(&mut self, wire: &[u8]) -> Result<usize, Full> {
         let start = self.at;
+        // Not to this name itself: behind what is written of it stand octets of messages before.
+        let known_before = self.known;
         let mut rest = wire;
         loop {
             let Some(len) = rest.first().copied().filter(|len| *len != 0) else {
                 self.put(&[0])?;
                 return Ok(if rest.len() == wire.len() { POINTER_END } else { start });
             };
-            if let Some(known) = self.known_at(rest) {
+            if let Some(known) = self.known_at(rest, known_before) {
                 self.pointer(known)?;
                 return Ok(if rest.len() == wire.len() { known } else { start });
             }
@@ -184,8 +243,9 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn known_at(&self, name: &[u8]) -> Option<usize> {
-        let known = self.names.get(..self.known)?;
+    /// Where one of the first `known` names is `name`.
+    fn known_at(&self, name: &[u8], known: usize) -> Option<usize> {
+        let known = self.names.get(..known)?;
         known.iter().map(|at| usize::from(*at)).find(|at| self.equals(*at, name))
     }
 
@@ -208,12 +268,16 @@ impl<'a> Writer<'a> {
             }
             let end = usize::from(len) + 1;
             match (self.out.get(at..at + end), rest.split_at_checked(end)) {
-                (Some(here), Some((label, tail))) if here.eq_ignore_ascii_case(label) => rest = tail,
+                (Some(here), Some((label, tail))) if self.is_same(here, label) => rest = tail,
                 _ => return false,
             }
             at += end;
         }
         false
+    }
+
+    fn is_same(&self, here: &[u8], label: &[u8]) -> bool {
+        if self.exactly { here == label } else { here.eq_ignore_ascii_case(label) }
     }
 }
 
@@ -239,6 +303,18 @@ mod tests {
         assert!(writer.name(b"\0").is_ok_and(|at| at >= POINTER_END));
         let end = writer.position();
         assert_eq!(&out[at..end], b"\xc0\x0c\x02ns\xc0\x10\xc0\x21\0");
+    }
+
+    #[test]
+    fn a_name_never_points_at_itself() {
+        let question = b"\x01a\0";
+        let mut out = message(question);
+        // What a message before left behind: it goes on as the name would.
+        out[21..30].copy_from_slice(b"\x01b\x01x\0....");
+        let mut writer = Writer::new(&mut out, 19, 512);
+        assert_eq!(writer.name(b"\x01b\x01b\x01x\0"), Ok(19));
+        let end = writer.position();
+        assert_eq!(&out[19..end], b"\x01b\x01b\x01x\0");
     }
 
     #[test]

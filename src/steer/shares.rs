@@ -40,6 +40,11 @@ impl Shares {
         Self(Box::new([Interval { end: POINTS, candidate }]))
     }
 
+    /// Whether one candidate holds all points.
+    pub fn is_whole(&self) -> bool {
+        self.0.len() == 1
+    }
+
     /// Shares in proportion to the weights, one weight for each candidate in order, moving as few points of `previous`
     /// as can be. None where all weights are 0.
     pub fn build(weights: &[u64], previous: Option<&Self>) -> Option<Self> {

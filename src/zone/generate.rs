@@ -60,8 +60,8 @@ pub(super) fn unquoted(rest: &[u8]) -> Cow<'_, [u8]> {
     if last.kind != Kind::Quoted || strings > 0 {
         return Cow::Borrowed(rest);
     }
-    let (head, data) = (rest.get(..last.start - 1), rest.get(last.start..last.end));
-    Cow::Owned([head.unwrap_or_default(), data.unwrap_or_default()].concat())
+    let head = rest.get(..last.start as usize - 1).unwrap_or_default();
+    Cow::Owned([head, last.of(rest)].concat())
 }
 
 /// The template with the number put in.

@@ -4,14 +4,27 @@
 //! out; a line end inside parentheses is a space. What is wrong comes out as a token too, so that the reader reports it
 //! and goes on at the next record.
 
-/// One token: what it is and which octets of the text.
+/// One token: what it is and which octets of the text. Texts have at most 512 MiB; a token fits two registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Token {
     pub kind: Kind,
     /// First octet; of a quoted string the one after the quote.
-    pub start: usize,
+    pub start: u32,
     /// After the last octet; of a quoted string the closing quote.
-    pub end: usize,
+    pub end: u32,
+}
+
+impl Token {
+    #[inline]
+    fn new(kind: Kind, start: usize, end: usize) -> Self {
+        Self { kind, start: start as u32, end: end as u32 }
+    }
+
+    /// Its octets of a text.
+    #[inline]
+    pub(super) fn of<'t>(&self, text: &'t [u8]) -> &'t [u8] {
+        text.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +92,7 @@ pub(super) struct Lexer<'a> {
     opened: usize,
     peeked: Option<Token>,
     /// After the last word or string that was taken.
-    taken: usize,
+    taken: u32,
 }
 
 impl<'a> Lexer<'a> {
@@ -94,7 +107,7 @@ impl<'a> Lexer<'a> {
     /// The octets of a token, escapes as they stand.
     #[inline]
     pub(super) fn octets(&self, token: Token) -> &'a [u8] {
-        self.text.get(token.start..token.end).unwrap_or_default()
+        token.of(self.text)
     }
 
     /// The next token, without taking it.
@@ -136,7 +149,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// After the last word or string that was taken, its closing quote included.
-    pub(super) fn taken(&self) -> usize {
+    pub(super) fn taken(&self) -> u32 {
         self.taken
     }
 
@@ -147,7 +160,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Takes the words up to the end of the record and says which octets they stand in; for `$GENERATE`.
-    pub(super) fn rest_of_record(&mut self) -> (usize, usize) {
+    pub(super) fn rest_of_record(&mut self) -> (u32, u32) {
         let start = self.peek().start;
         let start = if self.peek().kind == Kind::Quoted { start - 1 } else { start };
         let mut end = start;
@@ -166,7 +179,7 @@ impl<'a> Lexer<'a> {
             match token.kind {
                 Kind::Newline | Kind::End => return None,
                 Kind::Fault(LexFault::OpenParenthesis) => {
-                    self.reopen_after(token.start);
+                    self.reopen_after(token.start as usize);
                     return Some(token);
                 }
                 Kind::Blank | Kind::Word | Kind::Quoted | Kind::Fault(_) => {}
@@ -195,7 +208,7 @@ impl<'a> Lexer<'a> {
             }
             Some(Class::Newline) if self.depth == 0 => {
                 self.at += 1;
-                Token { kind: Kind::Newline, start, end: self.at }
+                Token::new(Kind::Newline, start, self.at)
             }
             _ => self.scan_any(),
         }
@@ -212,13 +225,13 @@ impl<'a> Lexer<'a> {
                         self.at += 1;
                     }
                     if line_start && self.depth == 0 {
-                        return Token { kind: Kind::Blank, start, end: self.at };
+                        return Token::new(Kind::Blank, start, self.at);
                     }
                 }
                 Class::Newline => {
                     self.at += 1;
                     if self.depth == 0 {
-                        return Token { kind: Kind::Newline, start, end: self.at };
+                        return Token::new(Kind::Newline, start, self.at);
                     }
                 }
                 Class::Comment => self.skip_line(),
@@ -255,7 +268,7 @@ impl<'a> Lexer<'a> {
         if rest.get(plain) == Some(&b'\\') {
             return self.escaped_word(start);
         }
-        Token { kind: Kind::Word, start, end: self.at }
+        Token::new(Kind::Word, start, self.at)
     }
 
     #[cold]
@@ -273,7 +286,7 @@ impl<'a> Lexer<'a> {
                 _ => break,
             }
         }
-        Token { kind: Kind::Word, start, end: self.at }
+        Token::new(Kind::Word, start, self.at)
     }
 
     fn quoted(&mut self, start: usize) -> Token {
@@ -282,7 +295,7 @@ impl<'a> Lexer<'a> {
             match class {
                 Class::Quote => {
                     self.at += 1;
-                    return Token { kind: Kind::Quoted, start: start + 1, end: self.at - 1 };
+                    return Token::new(Kind::Quoted, start + 1, self.at - 1);
                 }
                 Class::Newline => break,
                 Class::Backslash if self.text.get(self.at + 1) != Some(&b'\n') => self.at += 2,
@@ -297,11 +310,11 @@ impl<'a> Lexer<'a> {
         if self.depth > 0 {
             return self.fault(LexFault::OpenParenthesis, self.opened, self.opened + 1);
         }
-        Token { kind: Kind::End, start: self.text.len(), end: self.text.len() }
+        Token::new(Kind::End, self.text.len(), self.text.len())
     }
 
     fn fault(&self, fault: LexFault, start: usize, end: usize) -> Token {
-        Token { kind: Kind::Fault(fault), start, end }
+        Token::new(Kind::Fault(fault), start, end)
     }
 
     fn skip_line(&mut self) {
@@ -324,7 +337,7 @@ mod tests {
             }
             out.push((token.kind, String::from_utf8_lossy(lexer.octets(token)).into_owned()));
             if token.kind == Kind::Fault(LexFault::OpenParenthesis) {
-                lexer.reopen_after(token.start);
+                lexer.reopen_after(token.start as usize);
             }
         }
     }

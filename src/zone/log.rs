@@ -67,7 +67,7 @@ impl Log {
     }
 
     pub(super) fn fault(&mut self, file: u16, fault: Fault) {
-        let place = Place { file, start: fault.start as u32, end: fault.end as u32 };
+        let place = Place { file, start: fault.start, end: fault.end };
         self.note(Severity::Error, Some(place), fault.message, fault.help);
     }
 

@@ -59,5 +59,5 @@ impl Places {
 fn end(text: &[u8], start: u32) -> u32 {
     let mut lexer = Lexer::new(text.get(start as usize..).unwrap_or_default());
     while !matches!(lexer.next().kind, Kind::Newline | Kind::End | Kind::Fault(_)) {}
-    start + lexer.taken() as u32
+    start + lexer.taken()
 }

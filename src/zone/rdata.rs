@@ -21,8 +21,8 @@ pub(super) const MAX_RDATA: usize = 65_535;
 /// What is wrong, and which octets of the text are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
-    pub start: usize,
-    pub end: usize,
+    pub start: u32,
+    pub end: u32,
     pub message: String,
     pub help: Option<String>,
 }

@@ -34,6 +34,7 @@ pub const MAX_RECORDS: usize = 100_000_000;
 pub(super) struct Reading {
     /// Grouped; without those out of the zone.
     pub records: Records,
+    /// Where owners are found; empty while records are read.
     pub index: Index,
     /// Where each record stands.
     pub places: Places,
@@ -45,7 +46,7 @@ pub(super) struct Reading {
 
 /// Reads the main file and what it includes.
 pub(super) fn read(sources: Sources, library: &Library<'_>, origin: &Name) -> Reading {
-    let (records, index) = Records::begin(origin, sources.octets(0).len());
+    let (records, index) = (Records::begin(origin, sources.octets(0).len()), Index::new(0));
     let hidden = has_hidden_label(origin.as_wire());
     let places = Places::with_capacity(sources.octets(0).len() / 16);
     let mut reader = Reader {
@@ -59,6 +60,7 @@ pub(super) fn read(sources: Sources, library: &Library<'_>, origin: &Name) -> Re
     };
     reader.file(0, origin.clone(), 0);
     let mut reading = reader.reading;
+    reading.index = reading.records.unite();
     reading.records.group(&mut reading.places.starts);
     reading
 }
@@ -236,7 +238,7 @@ impl Reader<'_> {
             return Err(Fault::new(type_token, "no owner: neither this line nor one before it in this file names one"));
         }
         rdata::read(lexer, rtype, &frame.origin, &mut self.scratch)?;
-        let place = Place { file: frame.file, start: start as u32, end: lexer.taken() as u32 };
+        let place = Place { file: frame.file, start, end: lexer.taken() };
         self.take(frame, rtype, ttl, type_token, Spot { place, enclosed })
     }
 
@@ -277,7 +279,7 @@ impl Reader<'_> {
                     .with_help("begin the file with `$TTL 300`, or what it should be")
             })?,
         };
-        let Reading { records, index, places, hidden, log, .. } = &mut self.reading;
+        let Reading { records, places, hidden, log, .. } = &mut self.reading;
         if records.len() >= MAX_RECORDS {
             return Err(Fault::new(at, "the zone has more than 100,000,000 records"));
         }
@@ -289,7 +291,7 @@ impl Reader<'_> {
             Owner::Inside(Some(number)) => *number,
             known => {
                 *hidden |= has_hidden_label(&frame.labels);
-                let number = records.intern(&frame.labels, index).map_err(|error| too_large(at, error))?;
+                let number = records.add_owner(&frame.labels).map_err(|error| too_large(at, error))?;
                 *known = Owner::Inside(Some(number));
                 number
             }
@@ -379,14 +381,14 @@ impl Reader<'_> {
         let range = generate::range(text).map_err(|message| Fault::new(at, message))?;
         let (owner_at, owner) = argument(lexer, "an owner name")?;
         let (start, stop) = lexer.rest_of_record();
-        let rest = generate::unquoted(lexer.text().get(start..stop).unwrap_or_default());
+        let rest = generate::unquoted(lexer.text().get(start as usize..stop as usize).unwrap_or_default());
         end(lexer)?;
         let whole = Token { kind: Kind::Word, start: directive.start, end: stop.max(owner_at.end) };
         if owner.len() + rest.len() > generate::MAX_TEMPLATE {
             let most = generate::MAX_TEMPLATE;
             return Err(Fault::new(whole, format!("a $GENERATE has more than {most} octets of owner and data")));
         }
-        let place = Place { file: frame.file, start: whole.start as u32, end: whole.end as u32 };
+        let place = Place { file: frame.file, start: whole.start, end: whole.end };
         self.directive = Some(Spot { place, enclosed });
         let done = range.into_iter().try_for_each(|value| self.generated(frame, owner, &rest, value));
         self.directive = None;
@@ -446,8 +448,9 @@ fn seconds(token: Token, text: &[u8]) -> Result<u32, Fault> {
     Ok(ttl)
 }
 
+#[inline]
 fn is_in(text: &[u8]) -> bool {
-    text.eq_ignore_ascii_case(b"IN") || text.eq_ignore_ascii_case(b"CLASS1")
+    text == b"IN" || text.eq_ignore_ascii_case(b"IN") || text.eq_ignore_ascii_case(b"CLASS1")
 }
 
 #[inline]

@@ -7,7 +7,7 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use super::index::Index;
+use super::index::{BLOCK, Index};
 use super::name::Name;
 use super::names::below;
 use super::record::{Record, Rtype, is_hidden, is_hidden_label};
@@ -60,21 +60,22 @@ pub(super) struct TooLarge;
 impl Records {
     /// From records in any order. Those out of the zone are left out, and what passes 4 GiB of names or data.
     pub fn new(origin: &Name, records: impl IntoIterator<Item = Record>) -> Self {
-        let (mut all, mut index) = Self::begin(origin, 0);
+        let mut all = Self::begin(origin, 0);
         for record in records {
             let owner = record.owner.to_lowercase();
             let Some(labels) = below(owner.as_wire(), all.origin.as_wire()) else { continue };
-            let number = all.intern(labels, &mut index);
+            let number = all.add_owner(labels);
             if number.and_then(|number| all.push(number, record.rtype, record.ttl, &record.rdata)).is_err() {
                 break;
             }
         }
+        all.unite();
         all.group(&mut []);
         all
     }
 
-    /// Without any record, with room for what a text of so many octets has; and the index of its owners.
-    pub(super) fn begin(origin: &Name, text: usize) -> (Self, Index) {
+    /// Without any record, with room for what a text of so many octets has.
+    pub(super) fn begin(origin: &Name, text: usize) -> Self {
         let mut all = Self {
             origin: origin.to_lowercase(),
             // Room that is not used is never touched, and given back in the end.
@@ -84,25 +85,79 @@ impl Records {
             data: Vec::with_capacity(text),
             index: OnceLock::new(),
         };
-        let mut index = Index::new(text / 32);
-        // The first owner fits.
-        let _ = all.intern(&[], &mut index);
-        (all, index)
+        all.owners.push(0);
+        all
     }
 
-    /// The number of the owner with these labels (lower case); a new one, where it is new.
+    /// A number for the owner with these labels (lower case). Owners that do not follow each other have several until
+    /// [`Self::unite`].
     #[inline]
-    pub(super) fn intern(&mut self, labels: &[u8], index: &mut Index) -> Result<u32, TooLarge> {
-        let vacant = match index.find(labels, self) {
-            Ok(number) => return Ok(number),
-            Err(vacant) => vacant,
-        };
+    pub(super) fn add_owner(&mut self, labels: &[u8]) -> Result<u32, TooLarge> {
+        let last = self.owner_count() - 1;
+        if self.labels_of(last) == labels {
+            return Ok(last);
+        }
         let start = u32::try_from(self.labels.len()).map_err(|_| TooLarge)?;
-        let number = u32::try_from(self.owners.len()).map_err(|_| TooLarge)?;
         self.owners.push(start);
         self.labels.extend_from_slice(labels);
-        index.insert(vacant, number, self);
-        Ok(number)
+        Ok(last + 1)
+    }
+
+    /// Gives each owner one number, its first, and closes the gaps; says where owners are found by their labels.
+    pub(super) fn unite(&mut self) -> Index {
+        let count = self.owner_count();
+        let mut index = Index::new(count as usize);
+        // Empty until an owner comes again: until then numbers stay what they are.
+        let mut numbers: Vec<u32> = Vec::new();
+        let (mut united, mut hashes) = (0, Vec::with_capacity(BLOCK));
+        // As if the last owner had one after it.
+        self.owners.push(self.labels.len() as u32);
+        let mut end = 0;
+        for first in (0..count).step_by(BLOCK) {
+            hashes.clear();
+            hashes.extend((first..count).take(BLOCK).map(|number| index.hash(self.labels_of(number))));
+            index.fetch(&hashes);
+            for (number, hash) in (first..).zip(&hashes) {
+                let (start, len) = (self.start_of(number), self.labels_of(number).len());
+                match index.find_hashed(*hash, self.labels_of(number), self) {
+                    Ok(known) => {
+                        if numbers.is_empty() {
+                            numbers.extend(0..number);
+                        }
+                        numbers.push(known);
+                        continue;
+                    }
+                    Err(vacant) => index.insert(vacant, united),
+                }
+                if !numbers.is_empty() {
+                    numbers.push(united);
+                    // What is overwritten has been read: gaps only grow.
+                    self.labels.copy_within(start..start + len, end);
+                }
+                end += len;
+                self.set_start(united, end - len);
+                united += 1;
+                self.set_start(united, end);
+            }
+        }
+        self.owners.truncate(united as usize);
+        self.labels.truncate(end);
+        if !numbers.is_empty() {
+            for entry in &mut self.entries {
+                entry.owner = numbers.get(entry.owner as usize).copied().unwrap_or(0);
+            }
+        }
+        index
+    }
+
+    fn start_of(&self, owner: u32) -> usize {
+        self.owners.get(owner as usize).map_or(0, |at| *at as usize)
+    }
+
+    fn set_start(&mut self, owner: u32, start: usize) {
+        if let Some(at) = self.owners.get_mut(owner as usize) {
+            *at = start as u32;
+        }
     }
 
     /// Adds a record; `rdata` has at most 65,535 octets.

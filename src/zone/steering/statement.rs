@@ -103,7 +103,7 @@ fn runs(strings: &[&[u8]], place: Place, file: &[u8]) -> Option<Vec<(usize, usiz
     let mut runs = Vec::new();
     let mut at = 0;
     for (token, string) in tokens.into_iter().zip(strings) {
-        let decoded = decode(lexer.octets(token), at, place.start as usize + token.start, &mut runs)?;
+        let decoded = decode(lexer.octets(token), at, (place.start + token.start) as usize, &mut runs)?;
         if decoded != *string {
             return None;
         }
