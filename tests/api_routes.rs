@@ -3,6 +3,8 @@
 #[path = "support/api.rs"]
 mod support;
 
+use std::net::IpAddr;
+
 use pointsman::controller::message::{EventFilter, ExplainQuery, ReleaseWhich};
 use pointsman::controller::view::{FirstRound, Serving};
 use pointsman::steer::overrides::{DrainSubject, Order};
@@ -88,7 +90,7 @@ fn questions_reach_the_controller_as_asked() {
     assert_eq!(server.get(explain).json()["client"], "127.0.0.1", "the client is whoever asks");
     assert_eq!(server.control("GET", "/v1/explain?name=www.shop.example&client=2001:db8::1", "").status, 200);
     let explain = |rtype: &str, client: &str| {
-        let client = client.parse().expect("an address");
+        let client = client.parse::<IpAddr>().expect("an address").into();
         Asked::Explain(ExplainQuery { name: "www.shop.example".to_owned(), rtype: rtype.to_owned(), client })
     };
     let query = EventFilter {

@@ -17,8 +17,8 @@ use pointsman::controller::message::{
 };
 use pointsman::controller::view::{
     AreaShare, AreaView, AreasView, CandidateView, Counts, EventPage, EventView, Explanation, FaultView, FirstRound,
-    NameCounts, NameView, OverrideView, Overview, ProviderView, ReloadCounts, ReloadReport, Serving, StandingCounts,
-    StoreState, ZoneState, ZoneView,
+    LoadedDatabase, NameCounts, NameView, OverrideView, Overview, ProviderView, ReloadCounts, ReloadReport, Serving,
+    StandingCounts, StoreState, ZoneState, ZoneView,
 };
 use pointsman::steer::observation::{Fault, Stage};
 use pointsman::steer::overrides::Order;
@@ -277,11 +277,25 @@ pub fn overview() -> Overview {
         overrides_in_force: 1,
         frozen: false,
         store: StoreState::Ok,
-        areas: AreasView::default(),
+        areas: areas(),
         families_without_route: Vec::new(),
         udp_dropped: 0,
         alerts: vec!["zone clinic.example.: 1 error, the last good text is served".to_owned()],
         last_reload: Some(reload()),
+    }
+}
+
+fn areas() -> AreasView {
+    let file = "/var/lib/pointsman/countries.mmdb".to_owned();
+    let (kind, built) = ("Countries".to_owned(), "2025-12-01T00:00:00Z".parse().expect("a time"));
+    AreasView {
+        database: Some(file.clone()),
+        loaded: Some(LoadedDatabase { file, kind, built, prefixes: 400_834 }),
+        error: None,
+        places: 240,
+        ipv4_ranges: 304_828,
+        ipv6_ranges: 123_964,
+        octets: 4_400_000,
     }
 }
 
@@ -416,7 +430,7 @@ fn explain(query: &ExplainQuery) -> Result<Explanation, ExplainError> {
         "www.shop.example." | "www.shop.example" => Ok(Explanation {
             name: "www.shop.example.".to_owned(),
             rtype: query.rtype.clone(),
-            client: query.client.to_string(),
+            client: query.client.addr().to_string(),
             rcode: "NOERROR".to_owned(),
             answer: vec!["www.shop.example. 30 IN CNAME shop.b-cdn.net.".to_owned()],
             steps: vec!["zone shop.example.".to_owned(), "the name is steered, as CNAME".to_owned()],
