@@ -59,11 +59,6 @@ fn at_the_limit_the_idlest_connection_makes_room() {
     let [mut first, mut second, mut third] = [1, 2, 3].map(|open| {
         let stream = server.connect();
         server.until("it is open", |counters| counters.tcp_open == open);
-        // The order is one of milliseconds, where they are on different threads.
-        let seated = Instant::now();
-        while seated.elapsed() < Duration::from_millis(3) {
-            std::thread::yield_now();
-        }
         stream
     });
     ask(&mut first).expect("an answer");

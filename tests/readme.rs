@@ -22,6 +22,7 @@ const PLACES: &[(&str, &str)] = &[
     ("NAME", "www.shop.example"),
     ("CANDIDATE", "gcore"),
     ("ADDRESS", "192.0.2.7"),
+    ("PREFIX", "192.0.2.0/24"),
     ("FILE...", "zones/shop.example.zone"),
     ("FILE", "zones/shop.example.zone"),
     ("ID", "1"),

@@ -40,7 +40,7 @@ struct Open {
 #[derive(Debug)]
 pub(super) struct Post {
     waker: Waker,
-    /// Since when its idlest connection waits, in milliseconds after the start.
+    /// Since when its idlest connection waits, in nanoseconds after the start.
     idlest: AtomicU64,
     /// How many of its idlest connections it is to close.
     orders: AtomicUsize,
@@ -124,7 +124,7 @@ impl Gate {
 
     /// Tells since when a thread's idlest connection waits.
     pub(super) fn tell_idlest(&self, thread: usize, since: Option<Instant>) {
-        let since = since.map_or(NOBODY, |since| since.duration_since(self.start).as_millis() as u64);
+        let since = since.map_or(NOBODY, |since| since.duration_since(self.start).as_nanos() as u64);
         if let Some(post) = self.threads.get(thread) {
             post.idlest.store(since, Ordering::Relaxed);
         }
