@@ -175,7 +175,8 @@ fn faults_of_fields_point_at_the_field() {
         (r#"_steer.www TXT "v=steer2""#, "1:19+6 error: version `steer2` is not known: expected `v=steer1`"),
         (
             r#"_steer.www TXT "v=steer1 prefer.mars=eu""#,
-            "1:26+14 error: `mars` is no area: expected eea, eu27, country-CODE or continent-CODE",
+            "1:26+14 error: `mars` is no area: expected eea, eu27, country-CODE or continent-CODE \
+             (the configuration names no other sets)",
         ),
         (r#"_steer.www TXT "v=steer1 body=%zz""#, "1:31+3 error: a `%` is not followed by two hexadecimal digits"),
         (r#"_steer.www TXT v=steer1\032ttl=x"#, "1:32+1 error: expected a number from 1 to 86400"),

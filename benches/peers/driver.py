@@ -36,8 +36,11 @@ def find(argument=None):
 
 
 def require(peers):
-    """Ends the program where a peer, or what measures it, is not installed."""
-    needed = [PROGRAMS[peer] for peer in peers if peer in PROGRAMS] + [("dnsperf", "dnsperf"), ("cc", "gcc libc6-dev")]
+    """Ends the program where a peer is not known, or it or what measures it is not installed."""
+    unknown = [peer for peer in peers if peer not in PROGRAMS]
+    if unknown:
+        sys.exit(f"no such peer: {', '.join(unknown)}; known: {', '.join(PROGRAMS)}")
+    needed = [PROGRAMS[peer] for peer in peers] + [("dnsperf", "dnsperf"), ("cc", "gcc libc6-dev")]
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     missing = sorted({package for program, package in needed if not shutil.which(program, path=path)})
     if missing:

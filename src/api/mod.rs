@@ -147,7 +147,7 @@ impl Default for Limits {
 /// Why the API does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    #[error("the API cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
     #[error("the control socket {} cannot be made: {source}", path.display())]
     Socket { path: PathBuf, source: io::Error },

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 
 use super::text::clean;
+use crate::config::ConfigError;
+use crate::zone::diagnostic::Colour;
 
 /// What is asked for attention.
 pub const ALERT: Style = AnsiColor::Yellow.on_default().bold();
@@ -26,8 +28,21 @@ pub fn json(document: &str) -> anyhow::Result<()> {
     out(&format!("{}\n", document.trim_end()))
 }
 
+/// Prints why a command failed: a line, or the diagnostics of a configuration, which say themselves that they are errors.
 pub fn error(error: &anyhow::Error) {
-    line(ERROR, "error", &format!("{error:#}"));
+    if let Some(ConfigError::Wrong(faults)) = error.downcast_ref() {
+        let faults: Vec<_> = faults.iter().map(|fault| fault.render(Colour::Always)).collect();
+        let _ = writeln!(anstream::stderr(), "{}", faults.join("\n\n"));
+        return;
+    }
+    // A cause that the message told already is not told again.
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    line(ERROR, "error", &text);
 }
 
 pub fn warning(text: &str) {

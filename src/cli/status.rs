@@ -140,7 +140,11 @@ fn head(overview: &Overview) -> String {
         let how =
             if reload.ok { "all good".to_owned() } else { format!("with errors in {}", reload.errors.join(", ")) };
         let (read, changed, seconds) = (reload.counts.read, reload.counts.changed, reload.seconds);
-        let how = format!("{how}; {read} zones read, {changed} changed, in {seconds:.2} s");
+        let removed = match reload.counts.removed {
+            0 => String::new(),
+            removed => format!(", {removed} removed"),
+        };
+        let how = format!("{how}; {} read, {changed} changed{removed}, in {seconds:.2} s", count(read, "zone"));
         line("last reload", format!("{}, {how}", time(reload.at, *now)), attention(reload.ok));
     }
     for alert in &overview.alerts {

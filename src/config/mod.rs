@@ -238,6 +238,10 @@ impl ConfigFile {
     pub fn reread(&self, current: &Config) -> (Config, Vec<String>) {
         let read = match Config::load(&self.path) {
             Ok(read) => read,
+            // A line for each fault, as for those of zones.
+            Err(ConfigError::Wrong(faults)) => {
+                return (current.clone(), faults.iter().map(Diagnostic::to_string).collect());
+            }
             Err(error) => return (current.clone(), vec![error.to_string()]),
         };
         let start = &self.at_start;

@@ -198,6 +198,9 @@ impl Task {
         if let Some(more) = errors.len().checked_sub(LOGGED_ERRORS).filter(|more| *more > 0) {
             tracing::error!("{more} more errors: `pointsman check` tells them all");
         }
+        for zone in removed.iter().take(LOGGED_ERRORS) {
+            tracing::warn!(zone, "the zone is served no more: its file is gone");
+        }
         let counts =
             ReloadCounts { read: outcome.read, changed: changed.len(), removed: removed.len(), errors: errors.len() };
         [&mut changed, &mut removed, &mut errors].into_iter().for_each(|list| list.truncate(TOLD));

@@ -72,13 +72,12 @@ impl Task {
     fn alerts(&self, overview: &Overview) -> Vec<String> {
         let mut alerts = Vec::new();
         for (origin, entry) in &self.zones {
-            match entry.state {
-                ZoneState::Broken => {
-                    alerts.push(format!("zone {origin} is broken and answers SERVFAIL: see /v1/zones"));
-                }
-                ZoneState::Stale => alerts.push(format!("zone {origin} is stale: its file does not check out")),
-                ZoneState::Serving => {}
-            }
+            let what = match entry.state {
+                ZoneState::Broken => "is broken and answers SERVFAIL",
+                ZoneState::Stale => "is stale: its last good text is served",
+                ZoneState::Serving => continue,
+            };
+            alerts.push(format!("zone {origin} {what}; `pointsman check {}` says why", entry.file.display()));
         }
         let unusable = self.steering.names().filter_map(|name| {
             let whose = self.steering.without_usable(&name.name)?;
@@ -117,7 +116,8 @@ impl Task {
             alerts.push(format!("{error}; {goes_on}"));
         }
         if let Some(reload) = self.last_reload.as_ref().filter(|reload| !reload.ok) {
-            alerts.push(format!("the last reload found {} errors", reload.counts.errors));
+            let errors = if reload.counts.errors == 1 { "error" } else { "errors" };
+            alerts.push(format!("the last reload found {} {errors}", reload.counts.errors));
         }
         alerts
     }

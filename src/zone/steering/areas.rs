@@ -67,7 +67,8 @@ pub(super) fn check(area: &str, sets: &[String]) -> Result<(), String> {
     }
     let mut known: Vec<&str> = SHIPPED_AREAS.into_iter().chain(sets.iter().map(String::as_str)).collect();
     known.dedup();
-    Err(format!("`{area}` is no area: expected {}, country-CODE or continent-CODE", known.join(", ")))
+    let others = if sets.is_empty() { " (the configuration names no other sets)" } else { "" };
+    Err(format!("`{area}` is no area: expected {}, country-CODE or continent-CODE{others}", known.join(", ")))
 }
 
 #[cfg(test)]
