@@ -143,6 +143,33 @@ fn the_option_is_repeated_with_the_bits_that_the_answer_depends_on() {
     }
 }
 
+/// Scope 0 would be for all clients of both families (RFC 7871, section 7.3.1), and here those of the other one are elsewhere.
+#[test]
+fn an_answer_that_depends_on_the_family_alone_does_not_hold_for_all() {
+    let mut published = served();
+    let german = steered("area.shop.test.", "shop.test.", Shape::Addresses, Sticky::Yes, &["192.0.2.10"]);
+    let mut policy = german.policy;
+    policy.areas = BTreeMap::from([(
+        "country-de".into(),
+        AreaPolicy { prefer: None, only: Some(vec![Preference::Home("eu".parse().expect("a home"))]) },
+    )]);
+    // A database of one family, as some are sold: nothing is known of the other.
+    for (networks, client) in [(&[("192.0.0.0/8", "DE")], "2001:db8::/56"), (&[("2000::/3", "DE")], "198.51.100.0/24")]
+    {
+        let database = mmdb::database(mmdb::Shape::Nested, 6, 24, networks);
+        let database = Database::parse(&database).expect("it is good");
+        published.areas = Arc::new(Areas::build(&Sets::default(), &database.countries).expect("few places"));
+        let places: Vec<_> = published.areas.places().iter().map(|place| place.areas.clone()).collect();
+        let rules = Arc::new(AreaRules::of(&policy, &places));
+        let decisions = (0..rules.count()).map(|rule| whole(rule as u16, 2, 30, None)).collect();
+        let mut selection = published.selection.0.clone();
+        selection[3].areas = Some(Arc::new(SelectedAreas { rules, decisions }));
+        published.selection = Arc::new(Selection(selection));
+        let scope = echo(&published, "area.shop.test.", A, client).expect("an option")[3];
+        assert_eq!(scope, 1, "{client}");
+    }
+}
+
 /// RFC 7871, section 7.4.
 #[test]
 fn negative_answers_hold_for_everyone() {

@@ -195,6 +195,64 @@ fn threads_change_nothing() {
     }
 }
 
+/// What a file of the folder may say: they include each other, their targets lead to each other, some are broken.
+fn contents() -> impl Strategy<Value = Option<String>> {
+    let steered = |to: &str| STEERED.replace("x.b.example.", to);
+    let texts = vec![
+        None,
+        Some(HEAD.to_owned()),
+        Some(format!("{HEAD}x A 192.0.2.7\nx A 192.0.2.7\n")),
+        Some(format!("{HEAD}x CNAME www.a.example.\n")),
+        Some(format!("{HEAD}$INCLUDE part.inc\n")),
+        Some(format!("{HEAD}$INCLUDE b.example sub\n")),
+        Some(HEAD.to_owned() + &steered("x.b.example.")),
+        Some(HEAD.to_owned() + &steered("x.a.example.")),
+        Some(HEAD.to_owned() + &steered("x.b-cdn.net.")),
+        Some(format!("{HEAD}{}x CNAME www\n", steered("x.b-cdn.net."))),
+        Some("y A 192.0.2.8\n".to_owned()),
+        Some("nothing".to_owned()),
+    ];
+    prop::sample::select(texts)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Whatever happens to a folder: what is known of it before changes nothing of what is served and told.
+    #[test]
+    fn a_reload_comes_to_what_a_first_load_does(
+        steps in prop::collection::vec(
+            prop::collection::vec((prop::sample::select(vec!["a.example", "b.example", "A.example.zone", "part.inc"]), contents()), 1..4),
+            1..8,
+        )
+    ) {
+        let folder = scratch(&[]);
+        let mut before = Folder::default();
+        for step in steps {
+            for (file, text) in step {
+                match text {
+                    Some(text) => write(folder.path(), file, &text),
+                    None => drop(fs::remove_file(folder.path().join(file))),
+                }
+            }
+            let (after, _) = reload(folder.path(), &before, 2);
+            let fresh = first(folder.path());
+            prop_assert_eq!(&after.diagnostics, &fresh.diagnostics);
+            let told = |folder: &Folder<Zone>| -> Vec<_> {
+                let records = |zone: &Zone| zone.records().collect::<Vec<Record>>();
+                let steered = |zone: &Zone| zone.steered().to_vec();
+                let all = folder.zones.iter().map(|it| {
+                    let zone = it.zone.as_ref().map(|zone| (records(zone), steered(zone)));
+                    (it.path.clone(), it.digest, it.included.clone(), zone, it.diagnostics.clone())
+                });
+                all.collect()
+            };
+            prop_assert_eq!(told(&after), told(&fresh));
+            before = after;
+        }
+    }
+}
+
 #[test]
 fn a_hundred_thousand_zones_are_loaded() {
     let folder = tempfile::tempdir().expect("a scratch folder");

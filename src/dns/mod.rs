@@ -153,3 +153,29 @@ impl Running {
         drop(udp.await);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Weak;
+    use std::time::Instant;
+
+    use super::*;
+
+    /// An image may be hundreds of MiB: no thread keeps the one before until somebody asks it.
+    #[test]
+    fn threads_that_nobody_asks_let_go_of_what_was_published_before() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+        let bound = bind(&Settings { listen, threads: 2, ..Settings::default() }).expect("loopback is free");
+        let published: Arc<ArcSwap<Published>> = Arc::default();
+        let first: Weak<Published> = Arc::downgrade(&published.load());
+        let running = runtime.block_on(async { bound.serve(published.clone()) }).expect("started");
+        published.store(Arc::default());
+        let limit = Instant::now() + Duration::from_secs(20);
+        while first.strong_count() > 0 && Instant::now() < limit {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(first.strong_count(), 0, "so many threads hold it still");
+        runtime.block_on(running.stop(Duration::from_secs(20)));
+    }
+}

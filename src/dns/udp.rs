@@ -47,7 +47,7 @@ use super::sys::{self, Batch};
 use crate::image::published::Published;
 use crate::image::{Reply, Transport, answer};
 
-/// How long a thread without queries waits before it looks whether it is to stop.
+/// How long a thread without queries waits before it looks whether it is to stop, and what is published now.
 const WAKE: Duration = Duration::from_millis(200);
 /// Pause after an error of the system, so that a lasting one does not spin.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -94,7 +94,10 @@ impl Worker {
         while !stop.is_cancelled() {
             match self.turn() {
                 Ok(()) => {}
-                Err(error) if waits(&error) => {}
+                // Who is not asked holds no old image.
+                Err(error) if waits(&error) => {
+                    self.published.load();
+                }
                 Err(_) => std::thread::sleep(PAUSE),
             }
         }

@@ -140,7 +140,8 @@ impl InForce<'_> {
             Source::Candidates(shares) if !shares.is_whole() && !slot.draws() => client::hashed(asker.client),
             _ => 0,
         };
-        hashed.max(self.by_area.as_ref().map_or(0, |by_area| by_area.located.prefix))
+        // Scope 0 would hold for both families, and clients of the other one may be in another place.
+        hashed.max(self.by_area.as_ref().map_or(0, |by_area| by_area.located.prefix.max(1)))
     }
 }
 

@@ -41,6 +41,18 @@ impl<C> Default for Folder<C> {
     }
 }
 
+impl<C> Folder<C> {
+    /// The first files, so many at most; that there are others is told.
+    fn limited(&mut self, folder: &Path, mut files: Vec<String>, most: usize) -> Vec<String> {
+        if files.len() > most {
+            let message = format!("{} zone files are more than {most}: the last ones are not read", files.len());
+            self.diagnostics.push(Diagnostic::of_file(Severity::Error, folder.display().to_string(), message));
+            files.truncate(most);
+        }
+        files
+    }
+}
+
 /// What a zone's files came to when they were read last, against the same settings and without an error.
 #[derive(Clone, Copy, Debug)]
 pub struct Known<'a, C> {
@@ -77,7 +89,7 @@ where
 {
     let mut all = Folder::default();
     let files = match files(folder) {
-        Ok(files) => files,
+        Ok(files) => all.limited(folder, files, MAX_ZONES),
         Err(error) => {
             let message = format!("cannot read the folder: {error}");
             all.diagnostics.push(Diagnostic::of_file(Severity::Error, folder.display().to_string(), message));
@@ -102,7 +114,7 @@ fn files(folder: &Path) -> std::io::Result<Vec<String>> {
         // A link counts as what it leads to; a broken one is reported when it is read.
         let kind = entry.file_type()?;
         let is_folder = kind.is_dir() || (kind.is_symlink() && fs::metadata(entry.path()).is_ok_and(|it| it.is_dir()));
-        if !is_folder && is_zone_file(&name) && files.len() < MAX_ZONES {
+        if !is_folder && is_zone_file(&name) {
             files.push(name);
         }
     }
@@ -264,4 +276,19 @@ fn doubles<C>(zones: &mut [Loaded<C>]) -> Vec<Diagnostic> {
         }
     }
     diagnostics
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_beyond_the_limit_are_told_of() {
+        let names = || ["a", "b", "c"].map(str::to_owned).to_vec();
+        let mut all: Folder = Folder::default();
+        assert_eq!(all.limited(Path::new("zones"), names(), 3), names());
+        assert!(all.diagnostics.is_empty());
+        assert_eq!(all.limited(Path::new("zones"), names(), 2), ["a", "b"]);
+        assert_eq!(all.diagnostics[0].message, "3 zone files are more than 2: the last ones are not read");
+    }
 }

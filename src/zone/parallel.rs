@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
 /// What `work` makes of each item, in the order of the items. Threads take one item after another, so that a large one
-/// holds up nothing but its own thread. A panic in one is a panic here.
+/// holds up nothing but its own thread. Threads that cannot be had are done without. A panic in one is a panic here.
 pub(super) fn parallel<T: Send, R: Send>(items: Vec<T>, threads: NonZeroUsize, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     let threads = threads.get().min(items.len());
     if threads <= 1 {
@@ -15,7 +15,8 @@ pub(super) fn parallel<T: Send, R: Send>(items: Vec<T>, threads: NonZeroUsize, w
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
     let take_all = || std::iter::from_fn(&next).map(|(at, item)| (at, work(item))).collect::<Vec<_>>();
     let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(take_all)).collect();
+        let another = |_| std::thread::Builder::new().spawn_scoped(scope, take_all).ok();
+        let others: Vec<_> = (1..threads).map_while(another).collect();
         let mut done = Vec::with_capacity(count);
         done.extend(take_all());
         for other in others {

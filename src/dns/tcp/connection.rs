@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use arc_swap::{ArcSwap, Cache};
+use arc_swap::ArcSwap;
 use mio::net::TcpStream;
 
 use crate::dns::counters::Lane;
@@ -35,7 +35,8 @@ pub(super) struct Desk {
     input: Box<[u8]>,
     output: Box<[u8]>,
     pending: usize,
-    published: Cache<Arc<ArcSwap<Published>>, Arc<Published>>,
+    /// Loaded for the queries of one read and let go of after them: a thread that nobody asks holds no old image.
+    published: Arc<ArcSwap<Published>>,
     numbers: Numbers,
 }
 
@@ -75,16 +76,22 @@ impl Desk {
             input: vec![0; HEAD + READ].into(),
             output: vec![0; pending + 2 + MAX_TCP].into(),
             pending,
-            published: Cache::new(published),
+            published,
             numbers: Numbers::new(),
         }
     }
 
     /// Answers one query behind `end`: where its answer ends, the same if none is due.
-    fn answer(&mut self, query: (usize, usize), client: IpAddr, end: usize, lane: &Lane) -> usize {
+    fn answer(
+        &mut self,
+        published: &Published,
+        query: (usize, usize),
+        client: IpAddr,
+        end: usize,
+        lane: &Lane,
+    ) -> usize {
         let query = self.input.get(query.0..query.1).unwrap_or_default();
         let number = self.numbers.next();
-        let published = self.published.load();
         let Some((prefix, out)) = self.output.get_mut(end..).and_then(|rest| rest.split_at_mut_checked(2)) else {
             return end;
         };
@@ -173,8 +180,9 @@ impl Connection {
     /// Answers all whole queries from `from` to `to` on the desk, keeps the rest; whether there was one that an answer is due to.
     fn answer_all(&mut self, desk: &mut Desk, lane: &Lane, from: usize, to: usize) -> io::Result<bool> {
         let (mut at, mut end, mut answered) = (from, 0, false);
+        let published = desk.published.load();
         while let Some(len) = frame(desk.input.get(at..to).unwrap_or_default()) {
-            let after = desk.answer((at + 2, at + 2 + len), self.client, end, lane);
+            let after = desk.answer(&published, (at + 2, at + 2 + len), self.client, end, lane);
             answered |= after > end;
             (at, end) = (at + 2 + len, after);
             if end >= desk.pending {
