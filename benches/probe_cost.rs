@@ -75,7 +75,7 @@ async fn measure(scheme: Scheme, window: Duration, candidates: u64) {
 async fn observe(probing: &mut Probing, until: Instant) -> u32 {
     let mut count = 0;
     while let Ok(Some(report)) = tokio::time::timeout_at(until.into(), probing.reports.recv()).await {
-        let Report::Observed(observation) = report else { continue };
+        let Report::Observed { observation, .. } = report else { continue };
         assert!(matches!(observation.outcome, Outcome::Pass { .. }), "{observation:?}");
         count += 1;
     }

@@ -31,8 +31,8 @@ use crate::steer::time::Time;
 use crate::store::{OpenState, Store};
 use crate::{api, dns, health, store};
 
-/// Probe requests that may wait for the prober.
-const COMMANDS: usize = 65_536;
+/// Plans and batches of probe requests that may wait for the prober; a batch follows from what came within 5 ms.
+const COMMANDS: usize = 4_096;
 /// Reports that may wait for the controller; the prober waits when there are more.
 const REPORTS: usize = 4_096;
 

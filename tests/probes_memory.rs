@@ -16,7 +16,7 @@ use pointsman::steer::policy::Scheme;
 
 use certificates::Authority;
 use fault_target::FaultTarget;
-use probing::{PATIENCE, Probing, at, fault};
+use probing::{PATIENCE, Probing, apart, at, fault};
 
 /// Growth that is allowed, in KiB: eight probes in flight, each with at most 400 KiB of headers or 64 KiB of body, and
 /// what the targets hold themselves.
@@ -45,7 +45,7 @@ async fn endless_answers_do_not_grow_memory() {
 async fn probe_16_times(probing: &mut Probing, scheme: Scheme, mode: &str, target: &FaultTarget) {
     let name = format!("{scheme:?}-{mode}");
     let plans = (0..16).map(|number| {
-        let mut plan = at(&format!("{name}-{number}"), scheme, target.address);
+        let mut plan = apart(at(&format!("{name}-{number}"), scheme, target.address));
         plan.probe.body = Some("ok".to_owned());
         plan.probe.timeout = Duration::from_secs(30);
         plan

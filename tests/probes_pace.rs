@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use fault_target::FaultTarget;
-use probing::{PATIENCE, Probing, at, now};
+use probing::{PATIENCE, Probing, apart, at, now};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn probes_keep_their_pace() {
@@ -87,7 +87,7 @@ async fn a_probe_out_of_pace_comes_when_it_is_ordered() {
 async fn no_more_probes_are_in_flight_than_allowed() {
     let target = FaultTarget::http("late:100").await;
     let mut probing = Probing::start(Settings { in_flight: 5, ..Settings::default() });
-    let plans = (0..40).map(|number| at(&number.to_string(), Scheme::Http, target.address)).collect();
+    let plans = (0..40).map(|number| apart(at(&number.to_string(), Scheme::Http, target.address))).collect();
     probing.plan(plans).await;
     for _ in 0..40 {
         assert!(matches!(probing.observation().await.outcome, Outcome::Pass { .. }));
@@ -104,7 +104,7 @@ async fn a_slow_listener_holds_probing_up_without_a_pile() {
     let settings = Settings { allow_private: true, in_flight: 4, ..Settings::default() };
     let mut probing = Probing::start_exactly(settings, 2);
     let plan = |candidate: usize, every: u64| {
-        let mut plan = at(&candidate.to_string(), Scheme::Http, target.address);
+        let mut plan = apart(at(&candidate.to_string(), Scheme::Http, target.address));
         plan.probe.every = Duration::from_millis(every);
         plan
     };
@@ -131,7 +131,7 @@ async fn a_slow_listener_holds_probing_up_without_a_pile() {
 async fn it_stops_when_told_even_with_probes_under_way_and_reports_unread() {
     let target = FaultTarget::http("silent").await;
     let probing = Probing::start_exactly(Settings { allow_private: true, ..Settings::default() }, 1);
-    probing.plan((0..50).map(|number| at(&number.to_string(), Scheme::Http, target.address)).collect()).await;
+    probing.plan((0..50).map(|number| apart(at(&number.to_string(), Scheme::Http, target.address))).collect()).await;
     let deadline = Instant::now() + PATIENCE;
     while target.requests() < 50 {
         assert!(Instant::now() < deadline);

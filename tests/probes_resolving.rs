@@ -48,7 +48,7 @@ async fn a_target_that_does_not_resolve_is_a_resolving_fault() {
         let mut probed = plan(80);
         probed.probe.timeout = Duration::from_millis(timeout);
         probing.plan(vec![probed]).await;
-        let Report::Observed(observation) = probing.report().await else { panic!("it resolved") };
+        let Report::Observed { observation, .. } = probing.report().await else { panic!("it resolved") };
         assert_eq!(observation.address, None);
         let fault = fault(observation.outcome);
         assert_eq!((fault.stage, fault.reason.as_str()), (Stage::Resolve, reason));
@@ -65,12 +65,36 @@ async fn both_families_and_chains_are_followed_and_reported() {
     resolver.says("edge.cdn.example.", Says::Addresses(vec![loopback(1), v6], 60));
     let mut probing = Probing::start(settings(&resolver));
     probing.plan(vec![plan(edge.address.port())]).await;
-    let Report::Resolved { candidate, addresses, ttl } = probing.report().await else { panic!("not resolved") };
-    assert_eq!(candidate, probing::key("bunny"));
+    let Report::Resolved { candidates, addresses, ttl } = probing.report().await else { panic!("not resolved") };
+    assert_eq!(*candidates, [probing::key("bunny")]);
     assert_eq!(addresses, [loopback(1), v6]);
     assert!(ttl <= Duration::from_secs(20) && ttl > Duration::from_secs(10), "the shortest of the chain: {ttl:?}");
     let observation = probing.observation().await;
     assert!(observation.address.is_some_and(|address| addresses.contains(&address)));
+}
+
+/// Candidates that ask the same share what their target resolves to. One that joins them is told at once: flattened answers
+/// wait for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_joins_others_is_told_what_they_know() {
+    let edge = FaultTarget::http("200").await;
+    let resolver = ScriptedResolver::start().await;
+    resolver.says(TARGET, Says::Addresses(vec![loopback(1)], 300));
+    let mut probing = Probing::start(settings(&resolver));
+    let plan = |candidate: &str| {
+        let mut plan = named(candidate, TARGET, rule(Scheme::Http, edge.address.port()));
+        plan.probe.every = Duration::from_secs(3_600);
+        plan
+    };
+    let all = ["bunny", "gcore", "ovh"].map(probing::key);
+    for known in [2, 3] {
+        probing.plan(["bunny", "gcore", "ovh"][..known].iter().map(|candidate| plan(candidate)).collect()).await;
+        let Report::Resolved { candidates, addresses, .. } = probing.report().await else { panic!("not resolved") };
+        assert_eq!((&*candidates, addresses), (&all[..known], vec![loopback(1)]));
+        let Report::Observed { candidates, observation } = probing.report().await else { panic!("not probed") };
+        let new = if known == 2 { &all[..2] } else { &all[2..] };
+        assert_eq!((&*candidates, observation.cause), (new, Cause::Paced), "who was there before keeps its pace");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -93,7 +117,7 @@ async fn an_answer_is_used_for_its_ttl_and_a_change_is_seen_after_it() {
                 assert_eq!(addresses, [loopback(2)]);
                 break;
             }
-            Report::Observed(observation) => {
+            Report::Observed { observation, .. } => {
                 assert_eq!(observation.address, Some(loopback(1)));
                 probes += 1;
             }

@@ -52,6 +52,47 @@ fn an_answer_leaves_a_candidate_that_says_500() {
     server.stop();
 }
 
+/// Names that ask one target the same are judged by one request, and move together.
+#[test]
+fn names_that_share_a_check_share_its_requests_and_move_as_one() {
+    const NAMES: [&str; 3] = ["www", "api", "img"];
+    let (site, targets) = (Site::new(), Targets::new(2));
+    let zone = |every: &str| {
+        let policy = format!("host=check.shop.example every={every}");
+        let names = NAMES.map(|owner| targets.steered(owner, "").replace("every=300ms", &policy));
+        site.zone("shop.example", &names.concat());
+    };
+    zone("1h");
+    let server = site.start();
+    server.wait_ready();
+    for owner in NAMES {
+        server.wait_standing(&format!("{owner}.shop.example."), "bunny", "up");
+        server.wait_standing(&format!("{owner}.shop.example."), "cloudflare", "up");
+    }
+    assert_eq!([targets.requests(0), targets.requests(1)], [1, 1], "one request a round, for three names");
+    let passed = "pointsman_probes_total{outcome=\"pass\",stage=\"none\"}";
+    eventually("the metrics count requests", || server.metric(passed).is_some_and(|count| count == 2.0));
+
+    zone("300ms");
+    assert_eq!(server.reload()["ok"], true);
+    eventually("the new pace", || targets.requests(0) > 3);
+    targets.set(0, 500);
+    for owner in NAMES {
+        server.wait_for(&format!("{owner}.shop.example."), targets.address(1));
+        assert_eq!(server.standing(&format!("{owner}.shop.example."), "bunny"), "down");
+    }
+    let generations = until("all moves are stored", || {
+        let page = server.document("/v1/events?kind=decision&limit=1000");
+        let moves = page["events"].as_array().expect("a list").clone();
+        let away =
+            moves.into_iter().filter(|event| event["to"].as_str().is_some_and(|to| to.starts_with("cloudflare")));
+        let generations: Vec<u64> = away.filter_map(|event| event["generation"].as_u64()).collect();
+        (generations.len() == NAMES.len()).then_some(generations)
+    });
+    assert!(generations.iter().all(|generation| *generation == generations[0]), "one publication: {generations:?}");
+    server.stop();
+}
+
 #[test]
 fn when_all_fail_alike_nothing_moves_over_a_restart_too() {
     let (site, targets, server) = shop(2, "");

@@ -89,8 +89,8 @@ async fn first_observation(mode: Mode, slow: Option<Duration>) -> Observation {
     to_prober.send(Command::Plan(vec![plan(&name)])).await.expect("it listens");
     let first = async {
         loop {
-            if let Report::Observed(seen) = from_prober.recv().await.expect("it reports") {
-                return seen;
+            if let Report::Observed { observation, .. } = from_prober.recv().await.expect("it reports") {
+                return observation;
             }
         }
     };

@@ -139,7 +139,12 @@ async fn a_set_that_changes_is_published_for_its_name() {
     assert_eq!(set(&site), [None, None]);
     for address in ["203.0.113.1", "203.0.113.2"] {
         let addresses = vec![address.parse().unwrap()];
-        site.task.take_resolved(key.clone(), addresses.clone(), Duration::from_secs(60), site.task.clock.now());
+        site.task.take_resolved(
+            std::slice::from_ref(&key),
+            addresses.clone(),
+            Duration::from_secs(60),
+            site.task.clock.now(),
+        );
         let (before, began) = (site.task.published.load_full(), Instant::now());
         site.task.apply(Effects::default());
         eprintln!("{} names: one set published in {:.1?}", site.names, began.elapsed());

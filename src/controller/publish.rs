@@ -35,24 +35,35 @@ impl Resolved {
 }
 
 impl Task {
-    pub(super) fn take_resolved(&mut self, key: CandidateKey, addresses: Vec<IpAddr>, ttl: Duration, now: Time) {
+    /// These candidates share the target that resolved, and so the set.
+    pub(super) fn take_resolved(
+        &mut self,
+        candidates: &[CandidateKey],
+        mut addresses: Vec<IpAddr>,
+        ttl: Duration,
+        now: Time,
+    ) {
         let ttl = u32::try_from(ttl.as_secs().max(LEAST_TTL)).unwrap_or(u32::MAX);
-        let mut addresses = addresses;
         addresses.sort_unstable();
         addresses.dedup();
-        // A report may come after its candidate has left, or has got addresses of its own.
-        let Some(Target::Name(_)) = self.target(&key) else { return };
         if addresses.is_empty() {
             return;
         }
-        let set = FlattenedSet { addresses, ttl };
-        let known = self.resolved.get_mut(&key).filter(|known| *known.set == set);
-        if let Some(known) = known {
+        let set = Arc::new(FlattenedSet { addresses, ttl });
+        for key in candidates {
+            self.take_set(key, &set, now);
+        }
+    }
+
+    fn take_set(&mut self, key: &CandidateKey, set: &Arc<FlattenedSet>, now: Time) {
+        // A report may come after its candidate has left, or has got addresses of its own.
+        let Some(Target::Name(_)) = self.target(key) else { return };
+        if let Some(known) = self.resolved.get_mut(key).filter(|known| known.set == *set) {
             known.at = now;
             return;
         }
         self.needs_sets(&key.name);
-        self.resolved.insert(key, Resolved { set: Arc::new(set), at: now });
+        self.resolved.insert(key.clone(), Resolved { set: Arc::clone(set), at: now });
     }
 
     /// Lets go of sets that were not renewed for [`KEEP_SET`].

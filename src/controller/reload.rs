@@ -73,7 +73,7 @@ impl Task {
 
     fn load(&self, config: &Config) -> Load {
         Load {
-            folder: config.server.zones.clone(),
+            folder: config.server.zones.as_path().into(),
             zones: config.zone_settings(),
             image: image_settings(config, self.client_key),
             current: self.zones.clone(),
@@ -177,16 +177,18 @@ impl Task {
     fn take_up(&mut self, outcome: LoadOutcome, mut effects: Effects, config_errors: Vec<String>, began: Instant) {
         let now = self.clock.now();
         // Zones that nothing else holds are freed with the image that they were in, not here.
-        self.retired.add(Arc::new(std::mem::replace(&mut self.zones, outcome.zones)), Instant::now().into());
+        let before = std::mem::replace(&mut self.zones, Arc::new(outcome.zones));
+        self.retired.add(before, Instant::now().into());
         let targets = self.resolved_targets();
         effects.append(self.steering.install(&outcome.steered, now));
         self.forget_sets_of_others(&targets);
         self.publish_image(outcome.image);
+        self.retired.load_is_over(Instant::now().into());
         self.plan_due = true;
         let mut writes = vec![Write::Generation(self.generation)];
         self.follow_up(effects, &mut writes);
         self.keeping.post(writes);
-        let served = outcome.folder_read.then(|| self.zones.keys().map(String::as_str));
+        let served = outcome.folder_read.then(|| self.zones.keys().map(|origin| &**origin));
         let (mut changed, mut removed) = (outcome.changed, outcome.removed);
         self.keeping.post_texts(outcome.fresh, removed.clone(), served);
         self.forget_what_left();
@@ -224,7 +226,7 @@ impl Task {
     /// What names and zones that left have in the store.
     fn forget_what_left(&mut self) {
         let broken = self.zones.iter().filter(|(_, entry)| entry.zone.is_none());
-        let broken: Vec<&str> = broken.map(|(origin, _)| origin.as_str()).collect();
+        let broken: Vec<&str> = broken.map(|(origin, _)| &**origin).collect();
         let steering = &self.steering;
         let is_broken = |name: &str| broken.iter().any(|origin| is_within(name, origin));
         self.keeping.forget_others(

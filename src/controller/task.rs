@@ -29,7 +29,8 @@ use crate::steer::transition::{Change, OverrideState, Transition};
 use crate::store::OpenState;
 use crate::store::kept::{Event, Kept, Write};
 
-/// Reports taken in before their effects are published as one change.
+/// Observations taken in before their effects are published as one change. One report is never divided: what one request
+/// saw moves all its names at once.
 const BATCH: usize = 256;
 /// Reports that come so soon after others wait for each other: probes end in bunches, and waking a thread costs more than
 /// taking a report in.
@@ -51,7 +52,8 @@ pub(super) struct Task {
     pub(super) clock: Clock,
     pub(super) started: Time,
     pub(super) steering: Steering,
-    pub(super) zones: Zones,
+    /// Shared with the load that runs.
+    pub(super) zones: Arc<Zones>,
     pub(super) areas: KnownAreas,
     pub(super) database: watch::Sender<Option<DatabaseFile>>,
     pub(super) resolved: HashMap<CandidateKey, Resolved>,
@@ -97,7 +99,7 @@ impl Task {
             clock: parts.clock,
             started,
             steering: Steering::new(),
-            zones: Zones::new(),
+            zones: Arc::default(),
             areas: KnownAreas::default(),
             database: parts.database,
             resolved: HashMap::new(),
@@ -154,7 +156,8 @@ impl Task {
                         housekeeping = Instant::now() + HOUSEKEEPING;
                         self.forget_old_sets(self.clock.now());
                     }
-                    self.retired.tick(Instant::now());
+                    let texts = self.keeping.texts();
+                    self.retired.tick(Instant::now(), || texts.are_settled());
                     self.tick();
                 }
             }
@@ -179,15 +182,24 @@ impl Task {
 
     fn take_in(&mut self, first: Report) {
         let mut effects = Effects::default();
-        let mut report = Some(first);
-        for _ in 0..BATCH {
-            let Some(next) = report else { break };
+        let (mut report, mut taken) = (Some(first), 0);
+        while let Some(next) = report {
+            // One moment for all that one request saw: what they ask of the prober for then is one request again.
             let now = self.clock.now();
             match next {
-                Report::Observed(observation) => effects.append(self.steering.observe(&observation, now)),
-                Report::Resolved { candidate, addresses, ttl } => self.take_resolved(candidate, addresses, ttl, now),
+                Report::Observed { candidates, mut observation } => {
+                    taken += candidates.len();
+                    for candidate in &*candidates {
+                        observation.candidate = candidate.clone();
+                        effects.append(self.steering.observe(&observation, now));
+                    }
+                }
+                Report::Resolved { candidates, addresses, ttl } => {
+                    taken += candidates.len();
+                    self.take_resolved(&candidates, addresses, ttl, now);
+                }
             }
-            report = self.reports.try_recv().ok();
+            report = if taken < BATCH { self.reports.try_recv().ok() } else { None };
         }
         self.apply(effects);
     }
@@ -216,11 +228,11 @@ impl Task {
 
     /// Probes and logs what was published, and says what is to be stored.
     pub(super) fn follow_up(&mut self, effects: Effects, writes: &mut Vec<Write>) {
-        for wanted in effects.probes {
-            let probe = Command::Probe { candidate: wanted.candidate, cause: wanted.cause, at: wanted.at };
-            if self.commands.try_send(probe).is_err() {
-                metrics::counter!("pointsman_probe_requests_dropped_total").increment(1);
-            }
+        // All together, so that the prober sees which of them are one request.
+        let wanted = effects.probes.len();
+        if wanted > 0 && self.commands.try_send(Command::Probe(effects.probes)).is_err() {
+            let dropped = u64::try_from(wanted).unwrap_or(u64::MAX);
+            metrics::counter!("pointsman_probe_requests_dropped_total").increment(dropped);
         }
         // Of many steps in one batch the last is what is kept.
         let decided: BTreeSet<Arc<str>> = effects.decided.into_iter().collect();

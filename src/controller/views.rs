@@ -71,13 +71,13 @@ impl Task {
     /// What needs an operator, most urgent first.
     fn alerts(&self, overview: &Overview) -> Vec<String> {
         let mut alerts = Vec::new();
-        for (origin, entry) in &self.zones {
+        for (origin, entry) in self.zones.iter() {
             let what = match entry.state {
                 ZoneState::Broken => "is broken and answers SERVFAIL",
                 ZoneState::Stale => "is stale: its last good text is served",
                 ZoneState::Serving => continue,
             };
-            alerts.push(format!("zone {origin} {what}; `pointsman check {}` says why", entry.file.display()));
+            alerts.push(format!("zone {origin} {what}; `pointsman check {}` says why", entry.file().display()));
         }
         let unusable = self.steering.names().filter_map(|name| {
             let whose = self.steering.without_usable(&name.name)?;
@@ -303,16 +303,16 @@ impl Task {
 
     pub(super) fn zones(&self) -> Vec<ZoneView> {
         let views = self.zones.iter().map(|(origin, entry)| ZoneView {
-            origin: origin.clone(),
+            origin: origin.to_string(),
             serial: entry.zone.as_ref().map_or(0, |zone| zone.serial()),
             state: entry.state,
-            file: entry.file.display().to_string(),
+            file: entry.file().display().to_string(),
             records: entry.zone.as_ref().map_or(0, |zone| zone.len()),
             steered_names: entry.zone.as_ref().map_or(0, |zone| zone.steered().len()),
             loaded: entry.loaded.map(timestamp),
             errors: entry.errors(),
             warnings: entry.warnings(),
-            diagnostics: entry.diagnostics.iter().take(MAX_DIAGNOSTICS).map(Diagnostic::to_string).collect(),
+            diagnostics: entry.diagnostics().iter().take(MAX_DIAGNOSTICS).map(Diagnostic::to_string).collect(),
         });
         views.collect()
     }

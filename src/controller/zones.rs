@@ -28,46 +28,79 @@ use crate::zone::name::Name;
 use crate::zone::texts::Texts;
 
 /// All zones by origin: presentation format, lower case, absolute.
-pub type Zones = BTreeMap<String, Entry>;
+pub type Zones = BTreeMap<Box<str>, Entry>;
 
-/// One zone as it is served now.
+/// One zone as it is served now. There may be 100,000 of them: what most zones have in common, or have not, takes little room.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    pub origin: Name,
     /// What is served; none: SERVFAIL.
     pub zone: Option<Arc<CompiledZone>>,
     pub state: ZoneState,
-    pub file: PathBuf,
     /// When what is served was read.
     pub loaded: Option<Time>,
-    /// What there is to say of the file as it is now.
-    pub diagnostics: Vec<Diagnostic>,
+    folder: Arc<Path>,
+    /// Its path below the folder.
+    file: Box<str>,
+    /// None where it would be empty.
+    about: Option<Box<About>>,
     /// Of the text that is served.
     digest: u64,
-    /// The files that it includes.
-    included: Vec<String>,
     /// Of the settings that it was read against.
     settings: u64,
 }
 
+/// What most files have nothing of.
+#[derive(Clone, Debug)]
+struct About {
+    /// What there is to say of the file as it is now.
+    diagnostics: Vec<Diagnostic>,
+    /// The files that it includes.
+    included: Vec<String>,
+}
+
+impl About {
+    fn new(diagnostics: Vec<Diagnostic>, included: Vec<String>) -> Option<Box<Self>> {
+        let is_some = !diagnostics.is_empty() || !included.is_empty();
+        is_some.then(|| Box::new(Self { diagnostics, included }))
+    }
+}
+
 impl Entry {
+    pub fn file(&self) -> PathBuf {
+        self.folder.join(&*self.file)
+    }
+
+    /// What there is to say of the file as it is now.
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        self.about.as_ref().map_or(&[], |about| &about.diagnostics)
+    }
+
     /// How many errors the file has now.
     pub fn errors(&self) -> usize {
-        count(&self.diagnostics, Severity::Error)
+        count(self.diagnostics(), Severity::Error)
     }
 
     pub fn warnings(&self) -> usize {
-        count(&self.diagnostics, Severity::Warning)
+        count(self.diagnostics(), Severity::Warning)
+    }
+
+    fn included(&self) -> &[String] {
+        self.about.as_ref().map_or(&[], |about| &about.included)
+    }
+
+    /// Whether it is of the file at this path.
+    fn is_of(&self, path: &Path) -> bool {
+        path.parent() == Some(&*self.folder) && path.file_name().is_some_and(|name| name == &*self.file)
     }
 }
 
 /// What a load starts from; it runs on a blocking thread.
 #[derive(Clone, Debug)]
 pub struct Load {
-    pub folder: PathBuf,
+    pub folder: Arc<Path>,
     pub zones: Settings,
     pub image: image::Settings,
-    pub current: Zones,
+    pub current: Arc<Zones>,
     /// The texts that zones were last good with.
     pub kept: KeptTexts,
     pub now: Time,
@@ -114,8 +147,8 @@ impl Load {
             Err(error) => self.keep_all(&mut outcome, &error),
         }
         let served: Vec<Arc<CompiledZone>> = outcome.zones.values().filter_map(|entry| entry.zone.clone()).collect();
-        let broken: Vec<Name> =
-            outcome.zones.values().filter(|entry| entry.zone.is_none()).map(|entry| entry.origin.clone()).collect();
+        let broken = outcome.zones.iter().filter(|(_, entry)| entry.zone.is_none());
+        let broken: Vec<Name> = broken.filter_map(|(origin, _)| name_of(origin)).collect();
         outcome.image = Image::build(&served, &broken, &self.image);
         outcome.steered = steered(&served);
         // What is wrong with two files together is said of the folder, and of each.
@@ -133,6 +166,7 @@ impl Load {
         let folder = load_folder_as(&self.folder, &self.zones, &plan);
         outcome.errors.extend(folder.diagnostics.iter().map(Diagnostic::to_string));
         outcome.read = folder.zones.len();
+        let mut entries = Vec::with_capacity(folder.zones.len());
         for loaded in folder.zones {
             if loaded.origin.is_root() && loaded.zone.is_none() {
                 // The name of the file is no origin: there is no zone that it could be an error of.
@@ -142,21 +176,23 @@ impl Load {
             let origin = loaded.origin.to_lowercase().to_string();
             let entry = self.entry(&origin, loaded, settings, outcome);
             outcome.warnings += entry.warnings();
-            outcome.zones.insert(origin, entry);
+            entries.push((origin.into_boxed_str(), entry));
         }
+        // Made of all at once, its nodes are full; made one by one they are half empty.
+        outcome.zones = entries.into_iter().collect();
         let gone = self.current.keys().filter(|origin| !outcome.zones.contains_key(*origin));
-        outcome.removed = gone.cloned().collect();
+        outcome.removed = gone.map(|origin| origin.to_string()).collect();
     }
 
     /// What is served of a file need not be read again, unless its octets or the settings are others.
     fn known(&self, origin: &Name, file: &Path, settings: u64) -> Option<Known<'_, Arc<CompiledZone>>> {
         let origin = origin.to_lowercase().to_string();
-        let entry = self.current.get(&origin)?;
-        let same = entry.state == ZoneState::Serving && entry.settings == settings && entry.file == file;
+        let entry = self.current.get(&*origin)?;
+        let same = entry.state == ZoneState::Serving && entry.settings == settings && entry.is_of(file);
         // A text that could not be kept is read once more, to be handed over again.
         let same = same && !self.kept.lacks(&origin);
         let zone = entry.zone.as_ref().filter(|_| same)?;
-        let (included, diagnostics) = (&entry.included, &entry.diagnostics);
+        let (included, diagnostics) = (entry.included(), entry.diagnostics());
         Some(Known { digest: entry.digest, included, zone, diagnostics })
     }
 
@@ -181,15 +217,14 @@ impl Load {
             outcome.fresh.push((origin.to_owned(), loaded.texts));
         }
         Entry {
-            origin: loaded.origin,
             // The text may be the same and still say something else, where defaults have changed.
             zone: Some(zone),
             state: ZoneState::Serving,
-            file: loaded.path,
+            folder: self.folder.clone(),
+            file: self.file_of(&loaded.path),
             loaded: unchanged.map_or(Some(self.now), |entry| entry.loaded),
-            diagnostics: loaded.diagnostics,
+            about: About::new(loaded.diagnostics, loaded.included),
             digest: loaded.digest,
-            included: loaded.included,
             settings,
         }
     }
@@ -197,14 +232,13 @@ impl Load {
     /// The file is broken: what is served goes on, else what is kept, else nothing.
     fn entry_of_broken(&self, origin: &str, loaded: Loaded<Arc<CompiledZone>>, settings: u64) -> Entry {
         let mut entry = Entry {
-            origin: loaded.origin.clone(),
             zone: None,
             state: ZoneState::Broken,
-            file: loaded.path,
+            folder: self.folder.clone(),
+            file: self.file_of(&loaded.path),
             loaded: None,
-            diagnostics: loaded.diagnostics,
+            about: About::new(loaded.diagnostics, loaded.included),
             digest: 0,
-            included: loaded.included,
             settings,
         };
         if let Some(current) = self.current.get(origin).filter(|current| current.zone.is_some()) {
@@ -222,6 +256,11 @@ impl Load {
         entry
     }
 
+    /// A path in the folder as entries have it.
+    fn file_of(&self, path: &Path) -> Box<str> {
+        path.strip_prefix(&self.folder).unwrap_or(path).to_string_lossy().into()
+    }
+
     fn kept_zone(&self, origin: &str, name: &Name) -> Option<(CompiledZone, u64, String)> {
         let texts = self.kept.get(origin)?;
         let loaded = load_texts(name, &texts, &self.zones);
@@ -231,26 +270,25 @@ impl Load {
     /// The folder cannot be read: everything goes on, at a start with the kept texts.
     fn keep_all(&self, outcome: &mut LoadOutcome, error: &std::io::Error) {
         outcome.errors.push(format!("the zones folder {} cannot be read: {error}", self.folder.display()));
-        outcome.zones.clone_from(&self.current);
+        outcome.zones = Zones::clone(&self.current);
         for entry in outcome.zones.values_mut().filter(|entry| entry.zone.is_some()) {
             entry.state = ZoneState::Stale;
         }
         let kept = if self.current.is_empty() { self.kept.origins() } else { Vec::new() };
         for origin in kept {
-            let Ok(name) = Name::from_text(origin.as_bytes(), &Name::root()) else { continue };
+            let Some(name) = name_of(&origin) else { continue };
             if let Some((zone, digest, main)) = self.kept_zone(&origin, &name) {
                 let entry = Entry {
-                    origin: name,
                     zone: Some(Arc::new(zone)),
                     state: ZoneState::Stale,
-                    file: self.folder.join(main),
+                    folder: self.folder.clone(),
+                    file: main.into(),
                     loaded: Some(self.now),
-                    diagnostics: Vec::new(),
+                    about: None,
                     digest,
-                    included: Vec::new(),
                     settings: settings_digest(&self.zones),
                 };
-                outcome.zones.entry(origin).or_insert(entry);
+                outcome.zones.entry(origin.into()).or_insert(entry);
             }
         }
     }
@@ -266,6 +304,11 @@ fn steered(zones: &[Arc<CompiledZone>]) -> Vec<Arc<SteeredName>> {
         }
     }
     names.into_values().cloned().collect()
+}
+
+/// An origin as keys have it.
+fn name_of(origin: &str) -> Option<Name> {
+    Name::from_text(origin.as_bytes(), &Name::root()).ok()
 }
 
 fn count(diagnostics: &[Diagnostic], severity: Severity) -> usize {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  controller                                                     controller
-//!      |  Command: what to probe, a probe out of pace                 ^
+//!      |  Command: what to probe, probes out of pace                  ^
 //!      v                                                              |  Report: Observed, Resolved
 //!  prober (one task) -- schedule says who is due --> round (a task) --+
 //!                                                      |  resolve the target, choose addresses
@@ -10,12 +10,18 @@
 //!                                                    http / tcp: one fresh connection each
 //! ```
 //!
+//! What is scheduled is a check: candidates that ask the same of the same target share one (`check`), and what its
+//! request saw is reported for all of them.
+//!
 //! Probes go where users go (design, section 5): the target is resolved, each address gets a connection of its own,
 //! SNI, `Host` and path are the customer's, the certificate must be valid for the name.
 
+pub mod check;
 pub mod fault;
 pub mod http;
+pub mod jitter;
 pub mod message;
+pub mod one_offs;
 pub mod phase;
 pub mod prober;
 pub mod reach;

@@ -173,7 +173,11 @@ impl Prober {
         let now = self.now();
         match command {
             Command::Plan(plans) => self.schedule.plan(plans, now),
-            Command::Probe { candidate, cause, at } => self.schedule.order(&candidate, cause, at),
+            Command::Probe(wanted) => {
+                for one in wanted {
+                    self.schedule.order(&one.candidate, one.cause, one.at, now);
+                }
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Which addresses a round probes, and what is remembered of a candidate from round to round.
+//! Which addresses a round probes, and what is remembered of a check from round to round.
 //!
 //! | round | addresses of each family |
 //! | --- | --- |
@@ -20,7 +20,7 @@ use crate::steer::time::Time;
 /// Addresses of one family that a paced round probes at most.
 pub const PACED_ADDRESSES: usize = 2;
 
-/// What is known of a candidate beside its plan.
+/// What is known of a check beside what it asks.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     known: Option<Known>,
@@ -63,6 +63,18 @@ impl Memory {
     /// The addresses that the name resolved to last, run out or not.
     pub fn last_known(&self) -> &[IpAddr] {
         self.known.as_ref().map_or(&[], |known| &known.addresses)
+    }
+
+    /// The target is to be resolved again by the next round; until then its addresses are as they were.
+    pub fn run_out(&mut self) {
+        if let Some(known) = &mut self.known {
+            known.fresh_until = Time(0);
+        }
+    }
+
+    /// Families that passed count as not probed.
+    pub fn forget_passes(&mut self) {
+        self.last = self.last.map(|last| last.filter(|ending| *ending != Ending::Passed));
     }
 
     /// How the probes of a family ended in this round.

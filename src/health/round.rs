@@ -15,7 +15,7 @@ use tracing::{debug, warn};
 
 use super::fault::{self, Seen, fault, timed_out};
 use super::http::{self, Http};
-use super::message::{Plan, Report};
+use super::message::Report;
 use super::phase::Phase;
 use super::prober::Clock;
 use super::reach::{self, Routes};
@@ -34,9 +34,16 @@ const AFTER_TTL: Duration = Duration::from_millis(2);
 
 /// Says what the metrics mean, to the recorder that stands.
 pub fn describe_metrics() {
-    describe_counter!("pointsman_probes_total", "Probes by outcome (pass, fail, not-sent) and the stage that failed");
-    describe_histogram!("pointsman_probe_duration_seconds", Unit::Seconds, "How long probes took, by outcome");
-    describe_gauge!("pointsman_probes_in_flight", "Probes under way");
+    describe_counter!(
+        "pointsman_probes_total",
+        "Requests of probes by outcome (pass, fail, not-sent) and the stage that failed; candidates that ask the same share them"
+    );
+    describe_histogram!(
+        "pointsman_probe_duration_seconds",
+        Unit::Seconds,
+        "How long requests of probes took, by outcome"
+    );
+    describe_gauge!("pointsman_probes_in_flight", "Requests of probes under way");
 }
 
 /// What all rounds share.
@@ -62,11 +69,11 @@ impl Rounds {
             }
         };
         let Some(cause) = due.task.cause() else { return learnt };
-        let limit = due.plan.probe.timeout.saturating_sub(began.elapsed());
+        let limit = due.check.probe.timeout.saturating_sub(began.elapsed());
         let chosen = due.memory.choose(&addresses, cause);
         let probe = |place: usize| {
             let address = chosen.get(place).copied();
-            async move { Some((address?, self.probe_and_report(&due.plan, address?, cause, limit).await?)) }
+            async move { Some((address?, self.probe_and_report(due, address?, cause, limit).await?)) }
         };
         // Two of each family at most: see `rotation`.
         const { assert!(PACED_ADDRESSES == 2) };
@@ -79,53 +86,53 @@ impl Rounds {
 
     /// All addresses of the target, with what is to be remembered of them.
     async fn addresses(&self, due: &Due) -> Result<(Arc<[IpAddr]>, Memory), String> {
-        let name = match &due.plan.target {
+        let name = match &due.check.target {
             Target::Addresses(addresses) => return Ok((addresses.as_slice().into(), Memory::default())),
             Target::Name(name) => name,
         };
         if let Some(fresh) = due.memory.fresh((self.clock)()) {
             return Ok((fresh, Memory::default()));
         }
-        let found = self.targets.resolve(name, due.memory.last_known(), due.plan.probe.timeout).await?;
+        let found = self.targets.resolve(name, due.memory.last_known(), due.check.probe.timeout).await?;
         let learnt = Memory::resolved(&found.addresses, (self.clock)().after(found.ttl + AFTER_TTL));
         let addresses: Arc<[IpAddr]> = found.addresses.as_slice().into();
-        let candidate = due.plan.candidate.clone();
-        self.report(Report::Resolved { candidate, addresses: found.addresses, ttl: found.ttl }).await;
+        let candidates = Arc::clone(&due.all);
+        self.report(Report::Resolved { candidates, addresses: found.addresses, ttl: found.ttl }).await;
         Ok((addresses, learnt))
     }
 
     /// A target that does not resolve is a failure of the candidate; for a refresh, which probes nothing, it is none.
     async fn report_unresolved(&self, due: &Due, lasted: Duration, reason: String) {
-        debug!(candidate = %due.plan.candidate, reason, "the target does not resolve");
+        debug!(candidate = first(due), of = due.candidates.len(), reason, "the target does not resolve");
         let Some(cause) = due.task.cause() else { return };
         let outcome = Outcome::Fail(fault(Stage::Resolve, reason));
         count(&outcome, lasted);
         let ended = (self.clock)();
-        self.report(observed(&self.settings, &due.plan, cause, None, (ended.before(lasted), ended), outcome)).await;
+        self.observed(due, cause, None, (ended.before(lasted), ended), outcome).await;
     }
 
     /// Probes one address. Nothing where it cannot be probed from here.
-    async fn probe_and_report(&self, plan: &Plan, address: IpAddr, cause: Cause, limit: Duration) -> Option<Outcome> {
+    async fn probe_and_report(&self, due: &Due, address: IpAddr, cause: Cause, limit: Duration) -> Option<Outcome> {
         if !self.routes.reach(address) {
-            debug!(candidate = %plan.candidate, %address, "not probed: no route");
+            debug!(candidate = first(due), of = due.candidates.len(), %address, "not probed: no route");
             return None;
         }
         let turn = self.turns.acquire().await.ok()?;
         let in_flight = InFlight::begin();
         let (began, clock) = ((self.clock)(), Instant::now());
-        let seen = self.probe(&plan.probe, address, limit).await;
+        let seen = self.probe(&due.check.probe, address, limit).await;
         let (ended, lasted) = ((self.clock)(), clock.elapsed());
         drop((in_flight, turn));
         match seen {
             Seen::Outcome(outcome) => {
-                debug!(candidate = %plan.candidate, %address, ?cause, ?outcome, ?lasted, "probed");
+                let of = due.candidates.len();
+                debug!(candidate = first(due), of, %address, ?cause, ?outcome, ?lasted, "probed");
                 count(&outcome, lasted);
-                let times = (began, ended);
-                self.report(observed(&self.settings, plan, cause, Some(address), times, outcome.clone())).await;
+                self.observed(due, cause, Some(address), (began, ended), outcome.clone()).await;
                 Some(outcome)
             }
             Seen::Nothing(why) => {
-                warn!(candidate = %plan.candidate, %address, why, "a probe could not be sent");
+                warn!(candidate = first(due), of = due.candidates.len(), %address, why, "a probe could not be sent");
                 counter!("pointsman_probes_total", "outcome" => "not-sent", "stage" => "none").increment(1);
                 None
             }
@@ -167,6 +174,22 @@ impl Rounds {
         seen
     }
 
+    /// Reports what was seen, for all who are to be told.
+    async fn observed(
+        &self,
+        due: &Due,
+        cause: Cause,
+        address: Option<IpAddr>,
+        (began, ended): (Time, Time),
+        outcome: Outcome,
+    ) {
+        let Some(candidate) = due.candidates.first().cloned() else { return };
+        let vantage = Arc::clone(&self.settings.vantage);
+        let holds = due.check.probe.every * HOLDS_ROUNDS + due.check.probe.timeout;
+        let observation = Observation { candidate, vantage, cause, address, began, ended, holds, outcome };
+        self.report(Report::Observed { candidates: Arc::clone(&due.candidates), observation }).await;
+    }
+
     /// Waits while the controller is behind. One that is gone stops the prober anyway.
     async fn report(&self, report: Report) {
         if self.reports.send(report).await.is_err() {
@@ -175,24 +198,9 @@ impl Rounds {
     }
 }
 
-fn observed(
-    settings: &Settings,
-    plan: &Plan,
-    cause: Cause,
-    address: Option<IpAddr>,
-    (began, ended): (Time, Time),
-    outcome: Outcome,
-) -> Report {
-    Report::Observed(Observation {
-        candidate: plan.candidate.clone(),
-        vantage: Arc::clone(&settings.vantage),
-        cause,
-        address,
-        began,
-        ended,
-        holds: plan.probe.every * HOLDS_ROUNDS + plan.probe.timeout,
-        outcome,
-    })
+/// One of those that a round is for, to be logged.
+fn first(due: &Due) -> Option<String> {
+    due.candidates.first().map(ToString::to_string)
 }
 
 fn stage(outcome: &Outcome) -> Option<Stage> {

@@ -3,34 +3,34 @@
 //! | what | when |
 //! | --- | --- |
 //! | first probe of a new candidate | at once |
-//! | second | after 10 to 100 % of `every`, so that candidates which came together spread out |
+//! | second | after 10 to 100 % of `every`, so that checks which came together spread out |
 //! | each later one | 90 to 100 % of `every` after the start of the one before |
 //! | one-off | when the controller says, whatever the pace does |
 //! | refresh | when the addresses of a target name run out before the next probe |
 //!
+//! What is paced is a check; the candidates that ask the same share its pace, its rotation and its addresses. A check
+//! keeps its pace as long as any candidate has it. One that joins later is probed at once, by a one-off of its own.
+//!
 //! The pace never stretches: a fault is seen at most `every` after it began, plus one probe. Two paced rounds of one
-//! candidate never run together; one that falls due while the last still runs starts when that ends. 100,000
-//! candidates are one heap and one map, not 100,000 tasks.
+//! check never run together; one that falls due while the last still runs starts when that ends. 100,000 checks are one
+//! heap and a few maps, not 100,000 tasks.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::message::Plan;
+use super::check::{Check, Plan};
+use super::jitter::{Chance, on_grid};
+use super::one_offs::{OneOff, OneOffs};
 use super::rotation::Memory;
 use crate::steer::observation::{CandidateKey, Cause};
 use crate::steer::time::Time;
 
-/// One-off probes of one candidate that may wait at a time; more are dropped.
-pub const MAX_ONE_OFFS: u8 = 8;
-
-/// One planned candidate. A plan that changes is another slot, so that what was begun for the old one says nothing
-/// about the new.
+/// One check that is planned. One that left and came back is another slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(u64);
 
-/// What is to be done for a candidate.
+/// What is to be done for a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Task {
     Paced,
@@ -44,18 +44,10 @@ impl Task {
     pub fn cause(self) -> Option<Cause> {
         match self {
             Self::Paced => Some(Cause::Paced),
-            Self::OneOff(OneOff::Reprobe) => Some(Cause::Reprobe),
-            Self::OneOff(OneOff::Sibling) => Some(Cause::Sibling),
+            Self::OneOff(one_off) => Some(one_off.cause()),
             Self::Refresh => None,
         }
     }
-}
-
-/// Why a probe is sent out of pace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum OneOff {
-    Reprobe,
-    Sibling,
 }
 
 /// One thing that is due now.
@@ -63,14 +55,19 @@ pub enum OneOff {
 pub struct Due {
     pub slot: Slot,
     pub task: Task,
-    pub plan: Arc<Plan>,
+    pub check: Arc<Check>,
+    /// Whom to tell what its probes see; never empty.
+    pub candidates: Arc<[CandidateKey]>,
+    /// All who have this check: whom to tell what its target resolves to.
+    pub all: Arc<[CandidateKey]>,
     pub memory: Memory,
 }
 
-/// All planned candidates and when they are due.
+/// All planned checks and when they are due.
 #[derive(Debug)]
 pub struct Schedule {
     slots: HashMap<Slot, Entry>,
+    by_check: HashMap<Arc<Check>, Slot>,
     by_key: HashMap<CandidateKey, Slot>,
     /// Earliest first. Items whose slot is gone, or whose time is no longer the entry's, are passed over.
     queue: BinaryHeap<Reverse<(Time, Slot, Task)>>,
@@ -80,16 +77,18 @@ pub struct Schedule {
 
 #[derive(Debug)]
 struct Entry {
-    plan: Arc<Plan>,
+    check: Arc<Check>,
+    /// Sorted; none while the plan that it came with is being taken up.
+    candidates: Arc<[CandidateKey]>,
     due: Time,
     paced: Paced,
     started_before: bool,
-    one_offs: u8,
+    one_offs: OneOffs,
     refresh: Option<Time>,
     memory: Memory,
 }
 
-/// Where the paced round of a candidate is.
+/// Where the paced round of a check is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Paced {
     Waiting,
@@ -101,42 +100,61 @@ enum Paced {
 impl Schedule {
     /// An empty one. Equal seeds give equal jitter.
     pub fn new(seed: u64) -> Self {
-        Self { slots: HashMap::new(), by_key: HashMap::new(), queue: BinaryHeap::new(), next: 0, chance: Chance(seed) }
+        Self {
+            slots: HashMap::new(),
+            by_check: HashMap::new(),
+            by_key: HashMap::new(),
+            queue: BinaryHeap::new(),
+            next: 0,
+            chance: Chance(seed),
+        }
     }
 
     /// Takes up a new plan: new and changed candidates are due at once, those as before keep their pace, others stop.
     /// Of two plans for one candidate the last counts.
     pub fn plan(&mut self, plans: Vec<Plan>, now: Time) {
-        let mut left = std::mem::take(&mut self.by_key);
+        let mut by_key = HashMap::with_capacity(plans.len());
         for plan in plans {
-            let before = left.remove(&plan.candidate).or_else(|| self.by_key.remove(&plan.candidate));
-            let key = plan.candidate.clone();
-            let slot = match before {
-                Some(slot) if self.slots.get(&slot).is_some_and(|entry| *entry.plan == plan) => slot,
-                Some(slot) => {
-                    self.slots.remove(&slot);
-                    self.begin(plan, now)
-                }
-                None => self.begin(plan, now),
+            let (candidate, check) = plan.split();
+            let slot = match self.by_check.get(&check) {
+                Some(slot) => *slot,
+                None => self.begin(check, now),
             };
-            self.by_key.insert(key, slot);
+            by_key.insert(candidate, slot);
         }
-        for slot in left.into_values() {
-            self.slots.remove(&slot);
+        let mut members: HashMap<Slot, Vec<CandidateKey>> = HashMap::new();
+        for (key, slot) in &by_key {
+            members.entry(*slot).or_default().push(key.clone());
         }
+        let before = std::mem::replace(&mut self.by_key, by_key);
+        let Self { slots, by_check, queue, .. } = self;
+        slots.retain(|slot, entry| match members.remove(slot) {
+            Some(candidates) => {
+                if entry.shared_by(candidates, |key| before.get(key) == Some(slot), now) {
+                    queue.push(Reverse((now, *slot, Task::OneOff(OneOff::First))));
+                }
+                true
+            }
+            None => {
+                by_check.remove(&entry.check);
+                false
+            }
+        });
     }
 
-    fn begin(&mut self, plan: Plan, now: Time) -> Slot {
-        let slot = Slot(self.next);
+    fn begin(&mut self, check: Check, now: Time) -> Slot {
+        let (slot, check) = (Slot(self.next), Arc::new(check));
         self.next += 1;
+        self.by_check.insert(Arc::clone(&check), slot);
         self.slots.insert(
             slot,
             Entry {
-                plan: Arc::new(plan),
+                check,
+                candidates: Arc::new([]),
                 due: now,
                 paced: Paced::Waiting,
                 started_before: false,
-                one_offs: 0,
+                one_offs: OneOffs::default(),
                 refresh: None,
                 memory: Memory::default(),
             },
@@ -145,9 +163,9 @@ impl Schedule {
         slot
     }
 
-    /// Orders one probe out of pace, not before `at`. Nothing happens for a candidate that is not planned, or when
-    /// [`MAX_ONE_OFFS`] wait already. `Paced` as a cause is an order to bring the paced probe forward.
-    pub fn order(&mut self, candidate: &CandidateKey, cause: Cause, at: Time) {
+    /// Orders one probe out of pace, not before `at`; one that waits may answer it too. Nothing happens for a candidate
+    /// that is not planned, or when too many wait. `Paced` as a cause is an order to bring the paced probe forward.
+    pub fn order(&mut self, candidate: &CandidateKey, cause: Cause, at: Time, now: Time) {
         let Some(slot) = self.by_key.get(candidate).copied() else { return };
         let Some(entry) = self.slots.get_mut(&slot) else { return };
         let one_off = match cause {
@@ -161,8 +179,7 @@ impl Schedule {
                 return;
             }
         };
-        if entry.one_offs < MAX_ONE_OFFS {
-            entry.one_offs += 1;
+        if let Some(at) = entry.one_offs.ask(one_off, candidate, at, now) {
             self.queue.push(Reverse((at, slot, Task::OneOff(one_off))));
         }
     }
@@ -181,8 +198,9 @@ impl Schedule {
     /// Takes the next thing that is due at `now`. Each one taken is to be given back to [`Schedule::ended`].
     pub fn take(&mut self, now: Time) -> Option<Due> {
         while self.next_due()? <= now {
-            let Reverse((_, slot, task)) = self.queue.pop()?;
+            let Reverse((at, slot, task)) = self.queue.pop()?;
             let Some(entry) = self.slots.get_mut(&slot) else { continue };
+            let mut candidates = Arc::clone(&entry.candidates);
             match task {
                 Task::Paced if entry.paced == Paced::Running => {
                     entry.paced = Paced::Overdue;
@@ -192,21 +210,32 @@ impl Schedule {
                     let from = if entry.started_before { 0.91 } else { 0.1 };
                     entry.started_before = true;
                     entry.paced = Paced::Running;
-                    let every = entry.plan.probe.every;
+                    let every = entry.check.probe.every;
                     entry.due = on_grid(now.after(self.chance.between(every, from)), every);
                     self.queue.push(Reverse((entry.due, slot, Task::Paced)));
                 }
-                Task::OneOff(_) => entry.one_offs -= 1,
+                Task::OneOff(one_off) => {
+                    candidates = entry.begin_one_off(one_off, at, |key| self.by_key.get(key) == Some(&slot));
+                    if candidates.is_empty() {
+                        continue;
+                    }
+                }
                 Task::Refresh => entry.refresh = None,
             }
-            return Some(Due { slot, task, plan: Arc::clone(&entry.plan), memory: entry.memory.clone() });
+            let (check, all) = (Arc::clone(&entry.check), Arc::clone(&entry.candidates));
+            return Some(Due { slot, task, check, candidates, all, memory: entry.memory.clone() });
         }
         None
     }
 
     /// What was taken has ended; what it learnt is remembered.
-    pub fn ended(&mut self, slot: Slot, task: Task, learnt: Memory, now: Time) {
+    pub fn ended(&mut self, slot: Slot, task: Task, mut learnt: Memory, now: Time) {
         let Some(entry) = self.slots.get_mut(&slot) else { return };
+        // Others ask here too: their pass does not hide the address that a re-probe is to look at again.
+        let of_others = matches!(task, Task::OneOff(OneOff::First | OneOff::Sibling));
+        if of_others && entry.one_offs.any(OneOff::Reprobe) {
+            learnt.forget_passes();
+        }
         entry.memory.learn(learnt);
         if task == Task::Paced {
             if entry.paced == Paced::Overdue {
@@ -224,7 +253,7 @@ impl Schedule {
         }
     }
 
-    /// Candidates that are planned.
+    /// Checks that are planned, each of which sends one round of requests at a time.
     pub fn len(&self) -> usize {
         self.slots.len()
     }
@@ -237,36 +266,38 @@ impl Schedule {
         let Some(entry) = self.slots.get(&slot) else { return false };
         match task {
             Task::Paced => entry.due == at && entry.paced != Paced::Overdue,
-            Task::OneOff(_) => true,
+            Task::OneOff(one_off) => entry.one_offs.wait_for(one_off, at),
             Task::Refresh => entry.refresh == Some(at),
         }
     }
 }
 
-/// The last point of the grid that is not after `at`. Probes that share a pace fall due together, a hundredth of `every`
-/// (100 ms at most) apart from the next: waking up costs as much as a probe, so a few at a time are cheaper.
-fn on_grid(at: Time, every: Duration) -> Time {
-    let step = u64::try_from(every.as_millis() / 100).unwrap_or(100).clamp(1, 100);
-    Time(at.0 - at.0 % step)
-}
-
-/// A stream of numbers that look random: SplitMix64.
-#[derive(Debug)]
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+impl Entry {
+    /// These have the check now. Tells whether there is to be a first probe of some that join others.
+    fn shared_by(&mut self, mut candidates: Vec<CandidateKey>, had: impl Fn(&CandidateKey) -> bool, now: Time) -> bool {
+        let is_new = self.candidates.is_empty();
+        candidates.sort_unstable();
+        if *self.candidates == *candidates {
+            return false;
+        }
+        self.candidates = candidates.into();
+        let joined = self.candidates.iter().filter(|key| !is_new && !had(key));
+        let asked: Vec<Time> = joined.filter_map(|key| self.one_offs.ask(OneOff::First, key, now, now)).collect();
+        !asked.is_empty()
     }
 
-    /// A span between `from` and 1 times `whole`.
-    fn between(&mut self, whole: Duration, from: f64) -> Duration {
-        let unit = f64::from(u32::try_from(self.next() >> 32).unwrap_or(0)) / f64::from(u32::MAX);
-        whole.mul_f64(from + (1.0 - from) * unit)
+    /// Takes what was asked for `at`, for those who have this check still. What begins for a candidate that joined
+    /// resolves the target anew, since it was not told what the others were.
+    fn begin_one_off(&mut self, one_off: OneOff, at: Time, has: impl Fn(&CandidateKey) -> bool) -> Arc<[CandidateKey]> {
+        let mut asked: Vec<CandidateKey> = self.one_offs.take(one_off, at).into_iter().filter(has).collect();
+        if one_off == OneOff::First {
+            self.memory.run_out();
+        }
+        if asked.len() == self.candidates.len() {
+            return Arc::clone(&self.candidates);
+        }
+        asked.sort_unstable();
+        asked.into()
     }
 }
 
@@ -274,10 +305,12 @@ impl Chance {
 mod tests {
     use std::collections::BTreeMap;
     use std::net::{IpAddr, Ipv4Addr};
+    use std::time::Duration;
 
     use proptest::prelude::*;
 
     use super::*;
+    use crate::steer::observation::Stage;
     use crate::steer::policy::{ProbeRule, Scheme, Target};
 
     const EVERY: Duration = Duration::from_secs(10);
@@ -286,7 +319,15 @@ mod tests {
         CandidateKey { name: format!("n{number}.shop.example.").into(), candidate: "bunny".into() }
     }
 
+    /// One that asks what no other asks.
     fn plan(number: usize, every: Duration) -> Plan {
+        let mut plan = shared(number, every);
+        plan.probe.host = format!("n{number}.shop.example");
+        plan
+    }
+
+    /// One that asks what all others of this pace ask.
+    fn shared(number: usize, every: Duration) -> Plan {
         Plan {
             candidate: key(number),
             target: Target::Addresses(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]),
@@ -307,6 +348,19 @@ mod tests {
 
     fn take_all(schedule: &mut Schedule, now: Time) -> Vec<Due> {
         std::iter::from_fn(|| schedule.take(now)).collect()
+    }
+
+    fn whom(due: &[Due]) -> Vec<CandidateKey> {
+        due.iter().flat_map(|due| due.candidates.iter().cloned()).collect()
+    }
+
+    /// Takes what is due and ends it at once.
+    fn carry_out(schedule: &mut Schedule, now: Time) -> Vec<Due> {
+        let taken = take_all(schedule, now);
+        for due in &taken {
+            schedule.ended(due.slot, due.task, Memory::default(), now);
+        }
+        taken
     }
 
     #[test]
@@ -335,11 +389,9 @@ mod tests {
             schedule.ended(due.slot, due.task, Memory::default(), Time(1));
         }
         schedule.plan(vec![plan(2, EVERY), plan(3, EVERY)], Time(50));
-        let keys: Vec<_> =
-            take_all(&mut schedule, Time(50)).into_iter().map(|due| due.plan.candidate.clone()).collect();
+        let keys = whom(&take_all(&mut schedule, Time(50)));
         assert_eq!(keys, [key(3)], "the new one alone starts at once");
-        let keys: Vec<_> =
-            take_all(&mut schedule, Time(10_050)).into_iter().map(|due| due.plan.candidate.clone()).collect();
+        let keys = whom(&take_all(&mut schedule, Time(10_050)));
         assert!(!keys.contains(&key(1)), "the one that left is probed no more");
         assert!(keys.contains(&key(2)));
         assert_eq!(schedule.len(), 2);
@@ -352,7 +404,7 @@ mod tests {
         let old = schedule.take(Time(0)).expect("due");
         schedule.plan(vec![plan(1, EVERY * 2)], Time(10));
         let new = schedule.take(Time(10)).expect("due at once");
-        assert_eq!(new.plan.probe.every, EVERY * 2);
+        assert_eq!(new.check.probe.every, EVERY * 2);
         schedule.ended(old.slot, old.task, Memory::default(), Time(20));
         assert!(schedule.take(Time(20)).is_none());
         schedule.plan(vec![], Time(30));
@@ -373,21 +425,133 @@ mod tests {
     }
 
     #[test]
-    fn one_offs_come_when_they_are_ordered_and_are_bounded() {
+    fn one_offs_come_when_they_are_ordered() {
         let mut schedule = Schedule::new(3);
         schedule.plan(vec![plan(1, EVERY)], Time(0));
         let due = schedule.take(Time(0)).expect("due");
-        schedule.order(&key(1), Cause::Reprobe, Time(500));
-        schedule.order(&key(2), Cause::Reprobe, Time(500));
+        schedule.order(&key(1), Cause::Reprobe, Time(500), Time(5));
+        schedule.order(&key(2), Cause::Reprobe, Time(500), Time(5));
         assert!(schedule.take(Time(499)).is_none());
         let one_off = schedule.take(Time(500)).expect("due, though the paced one still runs");
         assert_eq!(one_off.task.cause(), Some(Cause::Reprobe));
         schedule.ended(due.slot, due.task, Memory::default(), Time(600));
         for _ in 0..100 {
-            schedule.order(&key(1), Cause::Sibling, Time(700));
+            schedule.order(&key(1), Cause::Sibling, Time(700), Time(700));
         }
-        assert_eq!(take_all(&mut schedule, Time(700)).len(), usize::from(MAX_ONE_OFFS));
+        assert_eq!(take_all(&mut schedule, Time(700)).len(), 1);
         assert!(schedule.next_due().is_some_and(|at| at > Time(600) && at <= Time(10_000)));
+    }
+
+    #[test]
+    fn what_many_ask_alike_is_asked_once_for_all() {
+        let mut schedule = Schedule::new(3);
+        let alike = |from: usize| (from..from + 500).map(|number| shared(number, EVERY));
+        let mut other = shared(1_000, EVERY);
+        other.probe.expect = vec![(200, 200)];
+        schedule.plan(alike(0).chain([other]).chain(alike(500)).collect(), Time(0));
+        let first = carry_out(&mut schedule, Time(0));
+        let mut sizes: Vec<usize> = first.iter().map(|due| due.candidates.len()).collect();
+        sizes.sort_unstable();
+        assert_eq!(sizes, [1, 1_000]);
+        // All look again; some, and one asked twice, were asked for as siblings.
+        for number in 0..1_000 {
+            schedule.order(&key(number), Cause::Reprobe, Time(1_010), Time(10));
+        }
+        for number in [7, 3, 7] {
+            schedule.order(&key(number), Cause::Sibling, Time(10), Time(10));
+        }
+        let siblings = take_all(&mut schedule, Time(10));
+        assert_eq!((siblings.len(), whom(&siblings)), (1, vec![key(3), key(7)]));
+        let again = take_all(&mut schedule, Time(1_010));
+        assert_eq!((again.len(), again[0].candidates.len()), (1, 1_000));
+        assert!(Arc::ptr_eq(&again[0].candidates, &again[0].all));
+    }
+
+    #[test]
+    fn what_is_under_way_answers_nobody_who_asks_later() {
+        let mut schedule = Schedule::new(3);
+        schedule.plan(vec![shared(1, EVERY), shared(2, EVERY)], Time(0));
+        carry_out(&mut schedule, Time(0));
+        schedule.order(&key(1), Cause::Sibling, Time(50), Time(50));
+        let under_way = schedule.take(Time(50)).expect("due");
+        schedule.order(&key(2), Cause::Sibling, Time(50), Time(50));
+        let another = schedule.take(Time(50)).expect("a request of its own");
+        assert_eq!(whom(&[under_way, another]), [key(1), key(2)]);
+    }
+
+    #[test]
+    fn checks_split_and_merge_and_keep_their_pace() {
+        let mut schedule = Schedule::new(5);
+        schedule.plan(vec![shared(1, EVERY), shared(2, EVERY)], Time(0));
+        let slot = carry_out(&mut schedule, Time(0))[0].slot;
+        let next = schedule.next_due().expect("planned");
+        // One leaves for a pace of its own: it alone begins at once.
+        schedule.plan(vec![shared(1, EVERY), shared(2, EVERY * 100)], Time(100));
+        assert_eq!(whom(&carry_out(&mut schedule, Time(100))), [key(2)]);
+        // It comes back and brings another one: the two are probed at once, for themselves.
+        schedule.plan(vec![shared(3, EVERY), shared(1, EVERY), shared(2, EVERY)], Time(200));
+        let joined = carry_out(&mut schedule, Time(200));
+        assert_eq!((joined.len(), joined[0].task.cause()), (1, Some(Cause::Paced)));
+        assert_eq!((whom(&joined), joined[0].all.len()), (vec![key(2), key(3)], 3));
+        assert_eq!((schedule.len(), schedule.next_due()), (1, Some(next)), "the pace is as before");
+        // The one that was there first leaves: the pace is the others' now.
+        schedule.plan(vec![shared(2, EVERY), shared(3, EVERY)], Time(300));
+        let paced = carry_out(&mut schedule, next);
+        assert_eq!((paced[0].slot, paced[0].task, whom(&paced)), (slot, Task::Paced, vec![key(2), key(3)]));
+    }
+
+    #[test]
+    fn what_was_asked_for_by_one_that_left_is_for_nobody() {
+        let mut schedule = Schedule::new(5);
+        schedule.plan(vec![shared(1, EVERY), shared(2, EVERY)], Time(0));
+        carry_out(&mut schedule, Time(0));
+        schedule.order(&key(1), Cause::Reprobe, Time(500), Time(0));
+        schedule.order(&key(1), Cause::Reprobe, Time(600), Time(0));
+        schedule.order(&key(2), Cause::Reprobe, Time(600), Time(0));
+        schedule.plan(vec![shared(1, EVERY * 100), shared(2, EVERY)], Time(10));
+        carry_out(&mut schedule, Time(10));
+        assert_eq!(whom(&take_all(&mut schedule, Time(500))), []);
+        assert_eq!(whom(&take_all(&mut schedule, Time(600))), [key(2)]);
+    }
+
+    #[test]
+    fn those_who_join_are_told_what_the_target_resolves_to() {
+        let mut schedule = Schedule::new(3);
+        schedule.plan(vec![shared(1, EVERY)], Time(0));
+        let due = schedule.take(Time(0)).expect("due");
+        let known = || Memory::resolved(&[IpAddr::V4(Ipv4Addr::LOCALHOST)], Time(300_000));
+        schedule.ended(due.slot, due.task, known(), Time(1));
+        schedule.plan(vec![shared(1, EVERY), shared(2, EVERY)], Time(100));
+        let first = schedule.take(Time(100)).expect("due");
+        assert_eq!((first.memory.fresh(Time(100)), first.memory.last_known().len()), (None, 1));
+        // It did not resolve: the next round tries again.
+        schedule.ended(first.slot, first.task, Memory::default(), Time(110));
+        let next = schedule.next_due().expect("planned");
+        assert_eq!(schedule.take(next).map(|due| due.memory.fresh(next)), Some(None));
+    }
+
+    #[test]
+    fn a_pass_that_others_asked_for_does_not_hide_what_is_to_be_looked_at_again() {
+        for (asked_again, expected) in [(true, 2), (false, 1)] {
+            let mut schedule = Schedule::new(3);
+            schedule.plan(vec![shared(1, EVERY), shared(2, EVERY)], Time(0));
+            let all: Vec<IpAddr> = [1, 2].map(|last| IpAddr::from([127, 0, 0, last])).to_vec();
+            let due = schedule.take(Time(0)).expect("due");
+            let mut failed = Memory::default();
+            failed.note(all[1], Some(Stage::Status));
+            schedule.ended(due.slot, due.task, failed, Time(10));
+            if asked_again {
+                schedule.order(&key(1), Cause::Reprobe, Time(1_010), Time(10));
+            }
+            schedule.order(&key(2), Cause::Sibling, Time(20), Time(20));
+            let sibling = schedule.take(Time(20)).expect("due");
+            let mut passed = Memory::default();
+            passed.note(all[0], None);
+            schedule.ended(sibling.slot, sibling.task, passed, Time(30));
+            schedule.order(&key(1), Cause::Reprobe, Time(1_010), Time(30));
+            let again = schedule.take(Time(1_010)).expect("due");
+            assert_eq!(again.memory.choose(&all, Cause::Reprobe), [IpAddr::from([127, 0, 0, expected])]);
+        }
     }
 
     #[test]

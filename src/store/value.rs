@@ -129,13 +129,13 @@ pub(super) fn decode_zone(octets: &[u8]) -> Result<(String, Texts), Illegible> {
     let (length, rest) = content(octets)?.split_first_chunk::<4>().ok_or(Illegible::Incomplete)?;
     let (head, mut rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or(Illegible::Incomplete)?;
     let head: ZoneHead = serde_json::from_slice(head).map_err(|why| Illegible::Content(why.to_string()))?;
-    let mut texts = Texts { main: head.main, files: Default::default() };
+    let mut files = Vec::with_capacity(head.files.len());
     for (path, length) in head.files {
         let file;
         (file, rest) = rest.split_at_checked(length).ok_or(Illegible::Incomplete)?;
-        texts.files.insert(path, file.to_vec());
+        files.push((path, file.to_vec()));
     }
-    Ok((head.origin, texts))
+    Ok((head.origin, Texts { main: head.main, files: files.into_iter().collect() }))
 }
 
 /// What stands behind a version that this program knows.
@@ -150,11 +150,11 @@ fn content(octets: &[u8]) -> Result<&[u8], Illegible> {
 /// A zone's entry as that version wrote it.
 #[cfg(test)]
 pub(super) fn encode_zone(origin: &str, texts: &Texts) -> Vec<u8> {
-    let files = texts.files.iter().map(|(path, octets)| (path.clone(), octets.len())).collect();
+    let files = texts.files.iter().map(|(path, octets)| (path.to_owned(), octets.len())).collect();
     let head = serde_json::to_vec(&ZoneHead { origin: origin.to_owned(), main: texts.main.clone(), files }).unwrap();
     let length = u32::try_from(head.len()).unwrap().to_le_bytes();
     let mut octets = [&[VERSION][..], &length, &head].concat();
-    octets.extend(texts.files.values().flatten());
+    octets.extend(texts.files.iter().flat_map(|(_, octets)| octets));
     octets
 }
 

@@ -18,7 +18,7 @@ use super::record::Zone;
 use super::sources::{self, Library, Sources};
 pub use super::steering::targets::Contents;
 use super::steering::targets::wire;
-use super::texts::Texts;
+use super::texts::{Shelf, Texts};
 use crate::steer::policy::{SteeredName, Target};
 
 /// Zones of one folder.
@@ -96,7 +96,7 @@ where
             return all;
         }
     };
-    let load = Load { folder, settings, plan, files: &files, origins: OnceLock::new() };
+    let load = Load { folder, settings, plan, files: &files, origins: OnceLock::new(), shelf: Shelf::default() };
     let mut steps = parallel((0..files.len()).collect(), plan.threads, |at| load.step(at));
     leave_out_included(&mut steps);
     follow_targets(&mut steps);
@@ -135,6 +135,7 @@ struct Load<'a, 'k, C> {
     files: &'a [String],
     /// Of all files, in wire format and lower case; made when it is first asked for.
     origins: OnceLock<HashSet<Name>>,
+    shelf: Shelf,
 }
 
 /// How far one file has come.
@@ -211,7 +212,7 @@ impl<C: Contents + Clone> Load<'_, '_, C> {
 
     fn make(&self, zone: Unfinished) -> Loaded<C> {
         let known = (self.plan.known)(&zone.origin, &zone.path);
-        zone.finish(|zone, digest| match known.filter(|known| known.digest == digest) {
+        zone.finish(&self.shelf, |zone, digest| match known.filter(|known| known.digest == digest) {
             Some(known) => known.zone.clone(),
             None => (self.plan.compile)(zone),
         })

@@ -12,7 +12,7 @@ use super::sources::{self, Library, Sources};
 use super::steering::defaults::Defaults;
 use super::steering::targets::{self, Contents, Site};
 use super::steering::{self, Draft, Known, Rules};
-use super::texts::Texts;
+use super::texts::{Shelf, Texts};
 use crate::steer::provider::Providers;
 
 /// What zones are checked against.
@@ -94,7 +94,7 @@ pub fn load_file(path: &Path, origin: Option<Name>, settings: &Settings) -> Load
 
 /// Reads a stored zone again, without its folder.
 pub fn load_texts(origin: &Name, texts: &Texts, settings: &Settings) -> Loaded {
-    let octets = texts.files.get(&texts.main).cloned().unwrap_or_default();
+    let octets = texts.files.get(&texts.main).unwrap_or_default().to_vec();
     let sources = Sources::new(texts.main.clone(), texts.main.clone(), octets);
     read(sources, &Library::Texts(texts), origin.clone(), PathBuf::from(&texts.main), settings)
 }
@@ -115,7 +115,7 @@ pub fn origin_of(file: &str) -> Result<Name, String> {
 fn read(sources: Sources, library: &Library<'_>, origin: Name, path: PathBuf, settings: &Settings) -> Loaded {
     let mut one = Unfinished::read(sources, library, origin, path, settings);
     check_targets::<Zone>(&mut [&mut one], &[]);
-    one.finish(|zone, _| zone)
+    one.finish(&Shelf::default(), |zone, _| zone)
 }
 
 /// A zone whose targets have not been followed: that needs all zones that are read together.
@@ -153,8 +153,8 @@ impl Unfinished {
         !self.steered.is_empty() || self.reading.log.errors() > 0
     }
 
-    /// What `make` makes of the zone, if it is good, and of the digest of its texts.
-    pub(super) fn finish<C>(self, make: impl FnOnce(Zone, u64) -> C) -> Loaded<C> {
+    /// What `make` makes of the zone, if it is good, and of the digest of its texts; these go to the shelf.
+    pub(super) fn finish<C>(self, shelf: &Shelf, make: impl FnOnce(Zone, u64) -> C) -> Loaded<C> {
         let Self { origin, path, reading, steered } = self;
         let Reading { mut records, index, places, sources, log, .. } = reading;
         let good = log.errors() == 0;
@@ -168,7 +168,7 @@ impl Unfinished {
             let steered = steered.into_iter().map(|draft| Arc::new(draft.name)).collect();
             make(Zone { origin: origin.clone(), records, steered }, digest)
         });
-        let texts = sources.into_texts();
+        let texts = sources.into_texts(shelf);
         Loaded { origin, path, texts, digest, included, unchanged: false, zone, diagnostics }
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use foldhash::quality::{FixedState, FoldHasher};
 
-use super::texts::Texts;
+use super::texts::{Shelf, Texts};
 
 /// The largest file, in octets.
 pub const MAX_FILE: u64 = 512 << 20;
@@ -127,7 +127,7 @@ impl Sources {
         }
         let (shown, octets) = match library {
             Library::Folder(root) => (root.join(&key).display().to_string(), read_below(root, &key)?),
-            Library::Texts(texts) => (key.clone(), texts.files.get(&key).ok_or(Unreadable::NotStored)?.clone()),
+            Library::Texts(texts) => (key.clone(), texts.files.get(&key).ok_or(Unreadable::NotStored)?.to_vec()),
         };
         self.total = within(self.total, octets.len())?;
         let base = self.files.last().map_or(0, |last| last.base + last.octets.len() as u32);
@@ -144,11 +144,11 @@ impl Sources {
         digest.finish()
     }
 
-    pub(super) fn into_texts(self) -> Texts {
+    pub(super) fn into_texts(self, shelf: &Shelf) -> Texts {
         let main = self.files.first().map(|source| source.key.clone()).unwrap_or_default();
         let files = self.files.into_iter().map(|source| {
             let octets = Arc::try_unwrap(source.octets).unwrap_or_else(|shared| shared.as_ref().clone());
-            (source.key, octets)
+            (source.key, shelf.put(octets))
         });
         Texts { main, files: files.collect() }
     }

@@ -3,12 +3,14 @@
 // Each test takes what it needs, and may panic.
 #![allow(dead_code, clippy::panic)]
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use pointsman::health::message::{Command, Plan, Report};
+use pointsman::health::message::{Command, Plan, Report, of_each};
 use pointsman::health::{self, Running, Settings};
+use pointsman::steer::effects::ProbeWanted;
 use pointsman::steer::observation::{CandidateKey, Cause, Fault, Observation, Outcome};
 use pointsman::steer::policy::{ProbeRule, Scheme, Target};
 use pointsman::steer::time::Time;
@@ -21,6 +23,8 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Probing {
     commands: mpsc::Sender<Command>,
     pub reports: mpsc::Receiver<Report>,
+    /// Of a report that was about many candidates.
+    seen: VecDeque<Observation>,
     stop: CancellationToken,
     pub running: Option<Running>,
 }
@@ -37,7 +41,7 @@ impl Probing {
         let stop = CancellationToken::new();
         let running =
             health::start(settings, Arc::new(now), commands_in, reports_out, stop.clone()).expect("the prober starts");
-        Self { commands, reports, stop, running: Some(running) }
+        Self { commands, reports, seen: VecDeque::new(), stop, running: Some(running) }
     }
 
     pub async fn plan(&self, plans: Vec<Plan>) {
@@ -45,8 +49,12 @@ impl Probing {
     }
 
     pub async fn order(&self, candidate: &str, cause: Cause, at: Time) {
-        let command = Command::Probe { candidate: key(candidate), cause, at };
-        self.commands.send(command).await.expect("the prober takes commands");
+        self.order_all(vec![ProbeWanted { candidate: key(candidate), cause, at }]).await;
+    }
+
+    /// As the controller asks after one change.
+    pub async fn order_all(&self, wanted: Vec<ProbeWanted>) {
+        self.commands.send(Command::Probe(wanted)).await.expect("the prober takes commands");
     }
 
     pub async fn report(&mut self) -> Report {
@@ -54,13 +62,14 @@ impl Probing {
         report.expect("a report in time").expect("the prober lives")
     }
 
-    /// The next observation; what names resolve to is passed over.
+    /// The next observation, one candidate after the other; what names resolve to is passed over.
     pub async fn observation(&mut self) -> Observation {
-        loop {
-            if let Report::Observed(observation) = self.report().await {
-                return observation;
+        while self.seen.is_empty() {
+            if let Report::Observed { observation, candidates } = self.report().await {
+                self.seen.extend(of_each(observation, &candidates));
             }
         }
+        self.seen.pop_front().expect("not empty")
     }
 
     /// Probes one plan alone, and returns what was seen first.
@@ -111,6 +120,12 @@ pub fn rule(scheme: Scheme, port: u16) -> ProbeRule {
         every: Duration::from_secs(60),
         timeout: Duration::from_secs(10),
     }
+}
+
+/// One that asks what no other asks: candidates that ask the same share their requests.
+pub fn apart(mut plan: Plan) -> Plan {
+    plan.probe.path = format!("/{}", plan.candidate.candidate);
+    plan
 }
 
 /// A candidate whose target is one address.

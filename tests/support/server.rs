@@ -414,6 +414,7 @@ pub struct Targets {
 struct Target {
     address: Ipv4Addr,
     status: Arc<AtomicU16>,
+    requests: Arc<AtomicUsize>,
     end: Arc<AtomicBool>,
 }
 
@@ -441,6 +442,11 @@ impl Targets {
         self.targets[at].status.store(status, Ordering::SeqCst);
     }
 
+    /// How many requests one has seen.
+    pub fn requests(&self, at: usize) -> usize {
+        self.targets[at].requests.load(Ordering::SeqCst)
+    }
+
     pub fn set_all(&self, status: u16) {
         self.targets.iter().for_each(|target| target.status.store(status, Ordering::SeqCst));
     }
@@ -463,16 +469,19 @@ impl Target {
     fn new(address: Ipv4Addr, listener: TcpListener) -> Self {
         let (status, end) = (Arc::new(AtomicU16::new(200)), Arc::new(AtomicBool::new(false)));
         let (says, ends) = (Arc::clone(&status), Arc::clone(&end));
+        let requests = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&requests);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if ends.load(Ordering::SeqCst) {
                     return;
                 }
+                seen.fetch_add(1, Ordering::SeqCst);
                 // A probe that went away is no fault of the target.
                 let _ = answer(&stream, says.load(Ordering::SeqCst));
             }
         });
-        Self { address, status, end }
+        Self { address, status, requests, end }
     }
 }
 

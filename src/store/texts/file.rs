@@ -58,10 +58,10 @@ pub(super) struct Head {
 
 impl Head {
     pub(super) fn of(origin: &str, texts: &Texts) -> Self {
-        let files = texts.files.iter().map(|(key, octets)| (key.clone(), octets.len() as u64)).collect();
+        let files = texts.files.iter().map(|(key, octets)| (key.to_owned(), octets.len() as u64)).collect();
         let mut head = Self { origin: origin.to_owned(), main: texts.main.clone(), files, digest: String::new() };
         let mut digest = head.begin_digest();
-        texts.files.values().for_each(|octets| digest.write(octets));
+        texts.files.iter().for_each(|(_, octets)| digest.write(octets));
         head.digest = finish(&digest);
         head
     }
@@ -131,7 +131,7 @@ pub(super) fn write(mut file: &File, head: &Head, texts: &Texts) -> io::Result<(
     begin.extend_from_slice(&checksum(&head).to_le_bytes());
     begin.extend_from_slice(&head);
     file.write_all(&begin)?;
-    texts.files.values().try_for_each(|octets| file.write_all(octets))
+    texts.files.iter().try_for_each(|(_, octets)| file.write_all(octets))
 }
 
 /// Reads the text of a zone; none where there is no such file.
@@ -141,18 +141,18 @@ pub(super) fn read(path: &Path, origin: &str) -> Result<Option<Texts>, Unreadabl
         return Err(Unreadable::OfAnother(head.origin));
     }
     let mut digest = head.begin_digest();
-    let mut texts = Texts { main: head.main.clone(), files: Default::default() };
+    let mut files = Vec::with_capacity(head.files.len());
     for (key, length) in &head.files {
         // `open` has seen that the file is as long as this says.
         let mut octets = vec![0; usize::try_from(*length).unwrap_or(usize::MAX)];
         file.read_exact(&mut octets)?;
         digest.write(&octets);
-        texts.files.insert(key.clone(), octets);
+        files.push((key.clone(), octets));
     }
     if finish(&digest) != head.digest {
         return Err(Unreadable::Damaged("its digest is wrong"));
     }
-    Ok(Some(texts))
+    Ok(Some(Texts { main: head.main, files: files.into_iter().collect() }))
 }
 
 /// The origin that a file says it is of.

@@ -133,6 +133,11 @@ impl KeptTexts {
         self.0.state().failing.clone()
     }
 
+    /// Whether all that was handed over is on the disk or has failed.
+    pub fn are_settled(&self) -> bool {
+        !self.0.state().busy
+    }
+
     /// Waits until all that was handed over is on the disk or has failed, for so long at most. Whether it is.
     pub fn settle(&self, limit: Duration) -> bool {
         let state = self.0.state();
