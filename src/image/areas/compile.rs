@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::countries::{Countries, Country};
 use super::place::place;
-use super::ranges::{MAX_RANGES, Ranges};
+use super::ranges::{MAX_RANGES, Narrow};
 use super::sets::{Entry, Sets, is_mapped};
 use super::wide::{SPLIT, Wide};
 use super::{Areas, Place};
@@ -32,8 +32,8 @@ pub(super) fn compile(sets: &Sets, countries: &Countries) -> Result<Areas, Build
     if v4.len() > MAX_RANGES || v6.len() > MAX_RANGES / 2 {
         return Err(BuildError::TooManyRanges);
     }
-    let v4 = v4.into_iter().map(|(start, place)| (start as u32, place)).collect();
-    Ok(Areas { places: places.all, v4: Ranges::new(v4), v6: Wide::new(&v6) })
+    let v4: Vec<_> = v4.into_iter().map(|(start, place)| ((start as u64) << 32, place)).collect();
+    Ok(Areas { places: places.all, v4: Narrow::new(&v4), v6: Wide::new(&v6) })
 }
 
 /// One prefix of a set: its first address, the first one after it (none: it reaches to the end), whose it is.

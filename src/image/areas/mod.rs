@@ -14,11 +14,13 @@
 //! | `place` | the areas that an address is in, the most specific first |
 //! | `compile` | sets and countries become ranges of places |
 //! | `ranges` | from an address to its range |
+//! | `line` | the ranges of one cache line |
 //! | `wide` | the same for the 128 bits of IPv6 |
 
 mod compile;
 mod countries;
 pub mod database;
+mod line;
 mod place;
 mod ranges;
 mod sets;
@@ -30,7 +32,7 @@ use std::sync::Arc;
 pub use self::compile::{BuildError, MAX_PLACES};
 pub use self::countries::Countries;
 pub use self::ranges::MAX_RANGES;
-use self::ranges::Ranges;
+use self::ranges::Narrow;
 pub use self::sets::{Entry, Sets, check_name};
 use self::wide::Wide;
 
@@ -39,7 +41,7 @@ use self::wide::Wide;
 pub struct Areas {
     /// Place 0 is everywhere that nothing is known of.
     places: Vec<Place>,
-    v4: Ranges<u32>,
+    v4: Narrow,
     v6: Wide,
 }
 
@@ -62,7 +64,7 @@ pub struct Found {
 impl Default for Areas {
     /// Everyone is in one place.
     fn default() -> Self {
-        Self { places: vec![Place::default()], v4: Ranges::default(), v6: Wide::default() }
+        Self { places: vec![Place::default()], v4: Narrow::default(), v6: Wide::default() }
     }
 }
 
@@ -80,7 +82,7 @@ impl Areas {
     #[inline]
     pub fn find(&self, client: IpAddr) -> Found {
         match client.to_canonical() {
-            IpAddr::V4(address) => self.v4.find(address.to_bits()),
+            IpAddr::V4(address) => self.v4.find(u64::from(address.to_bits()) << 32),
             IpAddr::V6(address) => self.v6.find(address.to_bits()),
         }
     }
@@ -109,7 +111,7 @@ impl Areas {
     pub fn countries(&self) -> Countries {
         let country = |place: u16| countries::of_areas(self.areas_of(place));
         Countries::of_changes(
-            self.v4.iter().map(|(start, place)| (u128::from(start), country(place))),
+            self.v4.iter().map(|(start, place)| (u128::from(start >> 32), country(place))),
             self.v6.iter().map(|(start, place)| (start, country(place))),
         )
     }

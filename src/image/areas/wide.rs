@@ -1,7 +1,7 @@
 //! Ranges of IPv6 addresses: found by their first 64 bits, and by all 128 only where a /64 is not all one place.
 
 use super::Found;
-use super::ranges::{Located, Ranges, uniform};
+use super::ranges::{High, clear};
 
 /// In the place of a place: the rest of the address decides. No place has this number.
 pub(super) const SPLIT: u16 = u16::MAX;
@@ -9,7 +9,7 @@ pub(super) const SPLIT: u16 = u16::MAX;
 /// Ranges of addresses with their places.
 #[derive(Debug, Default)]
 pub(super) struct Wide {
-    high: Ranges<u64>,
+    high: High,
     /// The ranges of each /64 that is split, sorted; the first of each begins with it.
     low: Vec<(u128, u16)>,
 }
@@ -38,14 +38,13 @@ impl Wide {
             }
             reaching = last;
         }
-        Self { high: Ranges::new(high), low }
+        Self { high: High::new(&high), low }
     }
 
     #[inline]
     pub(super) fn find(&self, address: u128) -> Found {
-        let key = first(address);
-        let Located { place, start, next } = self.high.locate(key);
-        if place == SPLIT { self.find_low(address) } else { Found { place, prefix: uniform(key, start, next) } }
+        let found = self.high.find(first(address));
+        if found.place == SPLIT { self.find_low(address) } else { found }
     }
 
     /// In a /64 that is split, so that no prefix reaches out of it.
@@ -57,7 +56,9 @@ impl Wide {
             return Found { place: 0, prefix: 128 };
         };
         let next = self.low.get(after).map(|(next, _)| *next).filter(|next| first(*next) == first(address));
-        Found { place, prefix: 64 + uniform(rest(address), rest(start), next.map(rest)) }
+        let below = rest(start).checked_sub(1).map_or(0, |before| clear(rest(address), before));
+        let above = next.map_or(0, |next| clear(rest(address), rest(next)));
+        Found { place, prefix: 64 + below.max(above) }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -70,18 +71,11 @@ impl Wide {
 
     /// All changes, in order. Neighbours may be equal.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u128, u16)> {
-        self.high.iter().flat_map(|(block, place)| {
-            let start = u128::from(block) << 64;
-            let split = if place == SPLIT { self.low_of(block) } else { &[] };
-            let whole = (place != SPLIT).then_some((start, place));
-            whole.into_iter().chain(split.iter().copied())
-        })
-    }
-
-    fn low_of(&self, block: u64) -> &[(u128, u16)] {
-        let from = self.low.partition_point(|(start, _)| first(*start) < block);
-        let to = self.low.partition_point(|(start, _)| first(*start) <= block);
-        self.low.get(from..to).unwrap_or_default()
+        let whole = self.high.iter().filter(|(_, place)| *place != SPLIT);
+        let mut all: Vec<_> = whole.map(|(block, place)| (u128::from(block) << 64, place)).collect();
+        all.extend_from_slice(&self.low);
+        all.sort_unstable();
+        all.into_iter()
     }
 }
 
