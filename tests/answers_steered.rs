@@ -192,13 +192,13 @@ fn a_place_has_the_decision_of_its_area_rule() {
         (rules(&[&["lab"]]), vec![plain.clone()], "www.shop.test. 30 5 static.example."),
     ] {
         let mut selected = published.selection.0.clone();
-        selected[WWW] = Selected { plain: plain.clone(), areas: Some(Arc::new(SelectedAreas { rules, decisions })) };
+        selected[WWW] = Selected::new(plain.clone(), Some(Arc::new(SelectedAreas::new(rules, decisions))));
         published.selection = Arc::new(Selection(selected));
         assert_eq!(answers(&published, "www.shop.test.", A), [answered]);
     }
     let mut selected = published.selection.0.clone();
-    let areas = SelectedAreas { rules: rules(&[&["lab"], &[]]), decisions: vec![plain.clone(), area] };
-    selected[WWW] = Selected { plain, areas: Some(Arc::new(areas)) };
+    let areas = SelectedAreas::new(rules(&[&["lab"], &[]]), [plain.clone(), area]);
+    selected[WWW] = Selected::new(plain, Some(Arc::new(areas)));
     published.selection = Arc::new(Selection(selected));
     let trace =
         explain(&published, &name("www.shop.test."), Rtype(A), "192.0.2.1".parse::<IpAddr>().expect("an address"), 0);

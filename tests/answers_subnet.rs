@@ -77,9 +77,9 @@ fn served() -> Published {
     published.areas = Arc::new(Areas::build(&Sets::with([office]), &database.countries).expect("few places"));
     let places: Vec<_> = published.areas.places().iter().map(|place| place.areas.clone()).collect();
     let rules = Arc::new(AreaRules::of(&with_areas.policy, &places));
-    let areas = SelectedAreas { rules, decisions: vec![one.clone(), one.clone()] };
+    let areas = SelectedAreas::new(rules, [one.clone(), one.clone()]);
     let [both, draw] = [halves.clone(), halves].map(Selected::from);
-    let area = Selected { plain: one.clone(), areas: Some(Arc::new(areas)) };
+    let area = Selected::new(one.clone(), Some(Arc::new(areas)));
     published.selection = Arc::new(Selection(vec![one.into(), both, draw, area, own.into()]));
     published
 }
@@ -161,9 +161,9 @@ fn an_answer_that_depends_on_the_family_alone_does_not_hold_for_all() {
         published.areas = Arc::new(Areas::build(&Sets::default(), &database.countries).expect("few places"));
         let places: Vec<_> = published.areas.places().iter().map(|place| place.areas.clone()).collect();
         let rules = Arc::new(AreaRules::of(&policy, &places));
-        let decisions = (0..rules.count()).map(|rule| whole(rule as u16, 2, 30, None)).collect();
+        let decisions: Vec<_> = (0..rules.count()).map(|rule| whole(rule as u16, 2, 30, None)).collect();
         let mut selection = published.selection.0.clone();
-        selection[3].areas = Some(Arc::new(SelectedAreas { rules, decisions }));
+        selection[3] = Selected::new(decisions[0].clone(), Some(Arc::new(SelectedAreas::new(rules, decisions))));
         published.selection = Arc::new(Selection(selection));
         let scope = echo(&published, "area.shop.test.", A, client).expect("an option")[3];
         assert_eq!(scope, 1, "{client}");

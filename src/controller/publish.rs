@@ -102,7 +102,7 @@ impl Task {
         let image = Arc::new(image);
         let slots = image.slots();
         // `install` has decided every name that the image holds.
-        let decisions = slots.iter().filter_map(|name| self.selected(&name.name)).collect();
+        let decisions = slots.iter().map_while(|name| self.selected(&name.name)).collect();
         // A zone may hold a name that stands in a deeper zone too; only the one that answers is steered.
         let steered =
             |name: &Arc<SteeredName>| self.steering.name(&name.name).is_some_and(|own| Arc::ptr_eq(own, name));
@@ -149,10 +149,10 @@ impl Task {
         let plain = self.steering.decision(name, PLAIN)?.clone();
         let rules = self.steering.areas(name).filter(|rules| !rules.is_plain());
         let areas = rules.map(|rules| {
-            let decisions = (0..rules.count()).map_while(|area| self.steering.decision(name, area).cloned()).collect();
-            Arc::new(SelectedAreas { rules: rules.clone(), decisions })
+            let decisions = (0..rules.count()).map_while(|area| self.steering.decision(name, area).cloned());
+            Arc::new(SelectedAreas::new(rules.clone(), decisions))
         });
-        Some(Selected { plain, areas })
+        Some(Selected::new(plain, areas))
     }
 
     fn flattened(&self, published: &Published, names: &HashSet<Arc<str>>) -> Arc<FlattenedSets> {

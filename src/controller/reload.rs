@@ -3,6 +3,7 @@
 //! Reloads that are asked for while one runs are answered by the next, which begins after them: who writes a file and then
 //! asks is told of that file.
 
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
@@ -226,9 +227,9 @@ impl Task {
     /// What names and zones that left have in the store.
     fn forget_what_left(&mut self) {
         let broken = self.zones.iter().filter(|(_, entry)| entry.zone.is_none());
-        let broken: Vec<&str> = broken.map(|(origin, _)| &**origin).collect();
+        let broken: HashSet<&str> = broken.map(|(origin, _)| &**origin).collect();
         let steering = &self.steering;
-        let is_broken = |name: &str| broken.iter().any(|origin| is_within(name, origin));
+        let is_broken = |name: &str| ancestors(name).any(|above| broken.contains(above));
         self.keeping.forget_others(
             |key| steering.candidate(key).is_some() || is_broken(&key.name),
             |name| steering.name(name).is_some() || is_broken(name),
@@ -256,7 +257,11 @@ pub(super) async fn loaded(loading: &mut Option<Loading>) -> Result<Reloaded, Lo
     }
 }
 
-/// Whether a name is an origin or below it; both in presentation format, lower case.
-fn is_within(name: &str, origin: &str) -> bool {
-    origin == "." || name.strip_suffix(origin).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+/// What may be the origin of a name: itself, and all above it. A dot inside a label adds some that are none.
+fn ancestors(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(name), |name| {
+        let (_, above) = name.split_once('.')?;
+        let above = if above.is_empty() { "." } else { above };
+        (above != *name).then_some(above)
+    })
 }

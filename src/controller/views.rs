@@ -111,8 +111,11 @@ impl Task {
             StoreState::Gone { why } => alerts.push(format!("nothing is kept over a restart: {why}")),
         }
         if let Some(error) = &overview.areas.error {
-            let goes_on =
-                if overview.areas.loaded.is_some() { "what was read before goes on" } else { "no country is known" };
+            let goes_on = if overview.areas.loaded.is_some() {
+                "what was read before goes on"
+            } else {
+                "no country is known: `only.<area>` and `prefer.<area>` hold for nobody whom no prefix of a set matches"
+            };
             alerts.push(format!("{error}; {goes_on}"));
         }
         if let Some(reload) = self.last_reload.as_ref().filter(|reload| !reload.ok) {

@@ -61,8 +61,8 @@ const ANY: u16 = 255;
 /// The smallest limit of a UDP answer (RFC 1035, section 4.2.1; RFC 6891, section 6.2.5).
 const MIN_UDP: u16 = 512;
 /// Octets of an OPT record without options, and of an option without its data.
-const OPT_FIXED: usize = 11;
-const OPTION_FIXED: usize = 4;
+pub(super) const OPT_FIXED: usize = 11;
+pub(super) const OPTION_FIXED: usize = 4;
 /// Octets of a TSIG without MAC behind its fudge.
 const TSIG_FIXED: usize = 8;
 /// The key is not known (RFC 8945, section 3).
@@ -81,7 +81,16 @@ pub fn answer(
     number: u64,
     out: &mut [u8],
 ) -> Reply {
-    observed(published, query, &Asker { client, transport, number }, out, &mut Unobserved)
+    let asker = Asker { client, transport, number };
+    match quick::answer(published, query, &asker, out) {
+        Some(reply) => reply,
+        None => unhurried(published, query, &asker, out),
+    }
+}
+
+#[inline(never)]
+fn unhurried(published: &Published, query: &[u8], asker: &Asker, out: &mut [u8]) -> Reply {
+    observed(published, query, asker, out, &mut Unobserved)
 }
 
 /// Who asks, and how.
@@ -92,7 +101,7 @@ pub(super) struct Asker {
     pub(super) number: u64,
 }
 
-/// [`answer`], with every step told.
+/// [`answer`] without its short cuts, every step told.
 pub(super) fn observed(
     published: &Published,
     query: &[u8],
@@ -107,7 +116,7 @@ pub(super) fn observed(
     if flags >> 3 & 0x0f != OPCODE_QUERY {
         return without_edns(query, None, rcode::NOTIMP, out);
     }
-    let question = match Query::read(query, &published.image.keys) {
+    let question = match Query::read(query) {
         Ok(question) => question,
         Err(Malformed { question_end }) => return without_edns(query, question_end, rcode::FORMERR, out),
     };
@@ -115,7 +124,7 @@ pub(super) fn observed(
     place.copy_from_slice(query.get(..question.end).unwrap_or_default());
     let subnet = question.edns.and_then(|edns| edns.subnet);
     let asker = &Asker { client: subnet.and_then(|subnet| subnet.client()).unwrap_or(asker.client), ..*asker };
-    let limit = limit(asker.transport, question.edns, out.len());
+    let limit = limit(asker.transport, question.edns.map(|edns| edns.payload), out.len());
     let image = &*published.image;
     let Some(room) = limit.checked_sub(reserved(image, question.edns)).filter(|room| *room >= question.end) else {
         return Reply::Silence;
@@ -126,7 +135,6 @@ pub(super) fn observed(
 }
 
 /// Records behind the question, and where they end.
-#[inline(always)]
 fn outcome(
     published: &Published,
     query: &[u8],
@@ -149,15 +157,9 @@ fn outcome(
     if let Some(rcode) = refused {
         return (Outcome { rcode, ..Outcome::default() }, question.end);
     }
-    if !observer.watches()
-        && let Some(found) = quick::answer(published, query, question, asker, out)
-    {
-        return found;
-    }
     walked(published, query, question, asker, out, observer)
 }
 
-#[inline(never)]
 fn walked(
     published: &Published,
     query: &[u8],
@@ -167,13 +169,13 @@ fn walked(
     observer: &mut impl Observer,
 ) -> (Outcome, usize) {
     let writer = Writer::new(out, question.end, usize::MAX);
-    let name = LowerName::new(query.get(HEADER..question.name.end).unwrap_or_default());
+    let name = LowerName::new(query.get(HEADER..question.name_end).unwrap_or_default());
     Walk::new(published, question.qtype, asker, writer, observer).run(name)
 }
 
 /// Class CH: the server itself (RFC 4892).
 fn chaos(image: &Image, query: &[u8], question: &Query, out: &mut [u8]) -> (Outcome, usize) {
-    let name = LowerName::new(query.get(HEADER..question.name.end).unwrap_or_default());
+    let name = LowerName::new(query.get(HEADER..question.name_end).unwrap_or_default());
     let text = match name.as_wire() {
         b"\x07version\x04bind\0" | b"\x07version\x06server\0" => &image.settings.version,
         b"\x02id\x06server\0" | b"\x08hostname\x04bind\0" => &image.settings.identity,
@@ -193,16 +195,17 @@ fn chaos(image: &Image, query: &[u8], question: &Query, out: &mut [u8]) -> (Outc
 }
 
 /// How many octets the answer may have.
-fn limit(transport: Transport, edns: Option<Edns>, room: usize) -> usize {
+#[inline]
+pub(super) fn limit(transport: Transport, payload: Option<u16>, room: usize) -> usize {
     let most = match transport {
         Transport::Tcp => MAX_TCP,
-        Transport::Udp => edns.map_or(usize::from(MIN_UDP), |edns| usize::from(edns.payload.max(MIN_UDP)).min(MAX_UDP)),
+        Transport::Udp => usize::from(payload.unwrap_or(0).max(MIN_UDP)).min(MAX_UDP),
     };
     most.min(room)
 }
 
 /// How many octets the OPT record may take.
-fn reserved(image: &Image, edns: Option<Edns>) -> usize {
+pub(super) fn reserved(image: &Image, edns: Option<Edns>) -> usize {
     let Some(edns) = edns else { return 0 };
     let nsid = if edns.wants_nsid { nsid(image).map_or(0, |nsid| OPTION_FIXED + nsid.len()) } else { 0 };
     let subnet = edns.subnet.map_or(0, |subnet| OPTION_FIXED + subnet.len());
@@ -225,7 +228,6 @@ fn without_edns(query: &[u8], question_end: Option<usize>, rcode: u16, out: &mut
 }
 
 /// Appends OPT and TSIG and sets the header.
-#[inline(always)]
 fn finish(image: &Image, query: &[u8], question: &Query, outcome: &Outcome, end: usize, out: &mut [u8]) -> Reply {
     let mut tail = Appender { out, at: end };
     if let Some(edns) = question.edns {
@@ -238,9 +240,9 @@ fn finish(image: &Image, query: &[u8], question: &Query, outcome: &Outcome, end:
 }
 
 /// Writes where room was reserved before.
-struct Appender<'a> {
-    out: &'a mut [u8],
-    at: usize,
+pub(super) struct Appender<'a> {
+    pub(super) out: &'a mut [u8],
+    pub(super) at: usize,
 }
 
 impl Appender<'_> {
@@ -251,7 +253,7 @@ impl Appender<'_> {
         }
     }
 
-    fn opt(&mut self, image: &Image, edns: Edns, outcome: &Outcome) {
+    pub(super) fn opt(&mut self, image: &Image, edns: Edns, outcome: &Outcome) {
         let [p0, p1] = (MAX_UDP as u16).to_be_bytes();
         let dnssec = if edns.wants_dnssec { 0x80 } else { 0 };
         self.put(&[0, 0, 41, p0, p1, (outcome.rcode >> 4) as u8, 0, dnssec, 0, 0, 0]);

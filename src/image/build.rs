@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
+use super::client::Points;
 use super::node::{Node, flag};
 use super::table::{Place, Table};
-use super::words::{Keys, Sum};
+use super::words::{BEFORE, Keys};
 use super::{CompiledZone, Image, Settings};
-use crate::zone::name::Name;
+use crate::zone::name::{MAX_NAME, Name};
 
 /// Origins in lower case, with the index of their zone.
 type Origins<'z> = HashMap<&'z [u8], u32, FixedState>;
@@ -41,7 +42,8 @@ pub(super) fn build(zones: &[Arc<CompiledZone>], broken: &[Name], settings: &Set
     }
     let max_labels = held.iter().map(|zone| zone.max_labels()).max().unwrap_or(0);
     let parent_sides = parent_sides.into_iter().map(|(zone, (place, _))| (zone, place)).collect();
-    Image { settings: settings.clone(), keys, table, held, good, slots, parent_sides, steered, max_labels }
+    let points = Points::new(settings.client_key);
+    Image { settings: settings.clone(), keys, points, table, held, good, slots, parent_sides, steered, max_labels }
 }
 
 /// All zones, the good ones first, and how many those are. Of several with one origin the first stays.
@@ -84,22 +86,25 @@ impl Builder {
     /// Adds the names of a zone; with `origins` those that are no other zone's.
     fn zone(&mut self, zone: &CompiledZone, index: u32, origins: Option<&Origins<'_>>) {
         let octets = zone.octets();
-        let origin = self.sum_of_origin(zone.origin());
+        // Labels are laid before the origin, one name after the other: a hash wants the whole name.
+        let origin = zone.origin().as_wire();
+        let mut name = [0; BEFORE + 2 * MAX_NAME];
+        let end = BEFORE + MAX_NAME + origin.len();
+        if let Some(place) = name.get_mut(BEFORE + MAX_NAME..end) {
+            place.copy_from_slice(origin);
+        }
         for node in octets.nodes().filter(|node| !node.is(flag::HIDDEN)) {
             let Ok(offset) = u32::try_from(node.at) else { break };
-            let place = Place { zone: index, offset };
-            if origins.is_some_and(|origins| self.is_shadowed(node, place, origins)) {
+            let leads_to = Place { zone: index, offset };
+            if origins.is_some_and(|origins| self.is_shadowed(node, leads_to, origins)) {
                 continue;
             }
-            let labels = node.fields() - node.labels().len();
-            let (sum, _) = self.keys.sum(octets.0, labels, node.fields());
-            self.table.insert(self.keys.joined(sum, origin), place);
+            let at = BEFORE + MAX_NAME - node.labels().len();
+            if let Some(place) = name.get_mut(at..BEFORE + MAX_NAME) {
+                place.copy_from_slice(node.labels());
+            }
+            self.table.insert(self.keys.hash(&name, at, end), leads_to);
         }
-    }
-
-    fn sum_of_origin(&self, origin: &Name) -> (Sum, u64) {
-        let padded = [&[0; super::words::BEFORE], origin.as_wire()].concat();
-        self.keys.sum(&padded, super::words::BEFORE, padded.len())
     }
 
     /// Whether a name is at or below another zone's apex. If it is the apex, it is noted as the parent's side, that of the closest zone above.

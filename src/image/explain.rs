@@ -77,10 +77,6 @@ struct Told {
 }
 
 impl Observer for Told {
-    fn watches(&self) -> bool {
-        true
-    }
-
     fn step(&mut self, tell: impl FnOnce() -> String) {
         self.steps.push(tell());
     }

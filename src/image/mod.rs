@@ -5,7 +5,7 @@
 //!                                        | build
 //!                                      Image          new at each reload
 //!                                        |
-//!   octets --query--> question --table--> node --quick, or else walk--> octets
+//!   octets --quick, or else query and walk--> table --> node --> octets
 //!                                                   ^
 //!                                                   Selection, FlattenedSets (published.rs)
 //! ```
@@ -18,7 +18,7 @@
 //! | `node` | what stands at a name, and how that lies in memory |
 //! | `build` | zones become an image |
 //! | `table` | names hashed to nodes |
-//! | `words` | names hashed, eight octets at a time |
+//! | `words` | names hashed and compared, eight octets at a time |
 //! | `query` | the octets of a question, read |
 //! | `answer` | the function from question to answer: header, EDNS, what is refused |
 //! | `quick` | the ordinary answers, by copying |
@@ -56,7 +56,7 @@ pub use self::explain::{Answered, Trace, explain};
 use self::node::Node;
 use self::query::LowerName;
 use self::table::{Place, Table};
-use self::words::{Keys, Read};
+use self::words::Keys;
 use crate::steer::policy::SteeredName;
 use crate::zone::name::Name;
 
@@ -87,6 +87,7 @@ pub struct Settings {
 pub struct Image {
     settings: Settings,
     keys: Keys,
+    points: client::Points,
     table: Table,
     /// The good zones, then the broken ones.
     held: Vec<Arc<CompiledZone>>,
@@ -124,7 +125,9 @@ impl Image {
 
     /// The slot of the steered name that stands at exactly this name, case aside.
     pub fn slot_of(&self, name: &Name) -> Option<usize> {
-        let found = self.find(&LowerName::new(name.as_wire())).filter(|found| found.exact)?;
+        let name = LowerName::new(name.as_wire());
+        let octets = name.as_message();
+        let found = self.find(octets, query::HEADER, octets.len()).filter(|found| found.exact)?;
         self.slot(found.zone, found.node.slot()?)
     }
 
@@ -149,43 +152,35 @@ impl Image {
         all
     }
 
-    /// The node of the longest known name that is `name` or an ancestor of it; none where no zone holds the name.
-    fn find(&self, name: &LowerName) -> Option<Found<'_>> {
-        let octets = name.as_message();
-        let end = octets.len();
-        let suffixes = self.keys.suffixes(octets, query::HEADER);
-        let all = suffixes.all();
-        // The root is no label, but a suffix.
-        let known = all.get(all.len().saturating_sub(self.max_labels + 1)..)?;
-        known.iter().find_map(|(at, hash)| self.named(*hash, octets, *at, end)).map(|(zone, node)| Found {
-            zone,
-            node,
-            exact: node.name_len() == end - query::HEADER,
-        })
-    }
-
-    /// The node of a name that was read, or of its parent.
-    #[inline(always)]
-    fn find_near(&self, octets: &[u8], name: &Read) -> Option<Found<'_>> {
-        match self.named(name.whole, octets, query::HEADER, name.end) {
+    /// The node of the longest known name that is the one from `at` to `end`, 8 or more octets before it, or an ancestor of it; none where no
+    /// zone holds the name. The name is well-formed, in any case.
+    fn find(&self, octets: &[u8], at: usize, end: usize) -> Option<Found<'_>> {
+        match self.named(octets, at, end) {
             Some((zone, node)) => Some(Found { zone, node, exact: true }),
-            None => self.find_parent(octets, name),
+            None => self.find_above(octets, at, end),
         }
     }
 
+    /// The same for a name that is not known itself.
     #[inline(never)]
-    fn find_parent(&self, octets: &[u8], name: &Read) -> Option<Found<'_>> {
-        if name.first == 0 {
-            return None;
+    fn find_above(&self, octets: &[u8], mut at: usize, end: usize) -> Option<Found<'_>> {
+        let mut labels = count_labels(octets.get(at..end)?);
+        while labels > 0 {
+            at += usize::from(*octets.get(at)?) + 1;
+            labels -= 1;
+            if labels <= self.max_labels
+                && let Some((zone, node)) = self.named(octets, at, end)
+            {
+                return Some(Found { zone, node, exact: false });
+            }
         }
-        let (zone, node) = self.named(name.parent, octets, query::HEADER + name.first, name.end)?;
-        Some(Found { zone, node, exact: false })
+        None
     }
 
     /// The node of exactly the name from `at` to `end`.
     #[inline(always)]
-    fn named(&self, hash: u64, octets: &[u8], at: usize, end: usize) -> Option<(u32, Node<'_>)> {
-        let mut probe = self.table.probe(hash);
+    fn named(&self, octets: &[u8], at: usize, end: usize) -> Option<(u32, Node<'_>)> {
+        let mut probe = self.table.probe(self.keys.hash(octets, at, end));
         while let Some(place) = self.table.next(&mut probe) {
             let node = self.node(place)?;
             if node.is_named(octets, at, end - at) {

@@ -22,6 +22,7 @@
 //! All is read with `get`: octets that made no sense would be names without data, never a panic.
 
 use super::rdata;
+use super::words::same;
 use super::writer::QUESTION;
 use crate::zone::name::{MAX_NAME, Name};
 
@@ -91,6 +92,7 @@ pub(super) struct Slot<'a> {
     at: usize,
     /// Among the zone's.
     pub(super) number: u32,
+    candidates: u16,
     pub(super) is_cname: bool,
     pub(super) is_sticky: bool,
 }
@@ -218,13 +220,16 @@ impl<'a> Node<'a> {
     /// Whether this is its name: `len` octets at `at`, case aside.
     #[inline(always)]
     pub(super) fn is_named(self, octets: &[u8], at: usize, len: usize) -> bool {
-        let (labels, origin) = (self.labels(), self.zone.origin());
-        if len != labels.len() + origin.len() {
+        let (zone, labels) = (self.zone.0, usize::from(self.labels));
+        let origin = zone.get(HEAD - 1).map_or(0, |len| usize::from(*len));
+        if len != labels + origin {
             return false;
         }
-        let middle = at + labels.len();
-        match (octets.get(at..middle), octets.get(middle..at + len)) {
-            (Some(front), Some(back)) => same(labels, front) && same(origin, back),
+        let own = (zone.get(..self.at + NODE + labels), zone.get(..HEAD + origin));
+        match (own, octets.get(..at + labels), octets.get(..at + len)) {
+            ((Some(own), Some(own_origin)), Some(front), Some(whole)) => {
+                same(own, front, labels) && same(own_origin, whole, origin)
+            }
             _ => false,
         }
     }
@@ -243,9 +248,10 @@ impl<'a> Node<'a> {
     #[inline]
     pub(super) fn slot(self) -> Option<Slot<'a>> {
         let at = self.field(flag::SLOT)?;
-        let [n0, n1, n2, n3, shape, sticky, ..] = *self.zone.0.get(at..at + SLOT)?.first_chunk::<SLOT>()?;
-        let number = u32::from_le_bytes([n0, n1, n2, n3]);
-        Some(Slot { owner: self, at, number, is_cname: shape != 0, is_sticky: sticky != 0 })
+        // Number, shape, stickiness, candidates.
+        let head = u64::from_le_bytes(*self.zone.0.get(at..)?.first_chunk::<SLOT>()?);
+        let (is_cname, is_sticky) = (head >> 32 & 0xff != 0, head >> 40 & 0xff != 0);
+        Some(Slot { owner: self, at, number: head as u32, candidates: (head >> 48) as u16, is_cname, is_sticky })
     }
 
     /// For a cut: address records of its name servers.
@@ -289,16 +295,20 @@ impl<'a> Node<'a> {
         if self.is(flag::EMPTY) {
             return None;
         }
-        let mut at = self.fields_end();
+        let (mut at, zone) = (self.fields_end(), self.zone.0);
         loop {
-            let (set, last) = self.zone.rrset(self, at)?;
-            if set.rtype() == rtype || set.rtype() == other {
-                return Some(set);
+            // Length, count, the first owner's pointer; the type.
+            let [h0, h1, h2, h3, h4, h5, h6, h7, t0, t1] = *zone.get(at..)?.first_chunk()?;
+            let head = u64::from_le_bytes([h0, h1, h2, h3, h4, h5, h6, h7]);
+            let (len, count, found) = (head as u32, (head >> 32) as u16, u16::from_be_bytes([t0, t1]));
+            let from = at + RRSET;
+            at = from + (len & !LAST) as usize;
+            if found == rtype || found == other {
+                return Some(Rrset { owner: self, count, records: zone.get(from..at)? });
             }
-            if last {
+            if len & LAST != 0 {
                 return None;
             }
-            at += RRSET + set.records.len();
         }
     }
 
@@ -337,12 +347,6 @@ impl<'a> Node<'a> {
     }
 }
 
-/// Whether octets are the same, ASCII case aside; nearly always they are in the same case.
-#[inline(always)]
-fn same(a: &[u8], b: &[u8]) -> bool {
-    a == b || a.eq_ignore_ascii_case(b)
-}
-
 impl<'a> Slot<'a> {
     /// Whether each query draws its candidate.
     #[inline]
@@ -351,15 +355,15 @@ impl<'a> Slot<'a> {
     }
 
     /// What a candidate answers with.
-    #[inline]
+    #[inline(always)]
     pub(super) fn target(self, candidate: u16) -> Option<Target<'a>> {
         let zone = self.owner.zone;
-        if candidate >= zone.u16(self.at + 6)? {
+        if candidate >= self.candidates {
             return None;
         }
         let at = zone.u32(self.at + SLOT + 4 * usize::from(candidate))? as usize;
-        let kind = *zone.0.get(at)?;
-        let (a, b) = (zone.u32(at + 1)? as usize, zone.u32(at + 5)? as usize);
+        let [kind, a0, a1, a2, a3, b0, b1, b2, b3] = *zone.0.get(at..)?.first_chunk::<TARGET>()?;
+        let (a, b) = (u32::from_le_bytes([a0, a1, a2, a3]) as usize, u32::from_le_bytes([b0, b1, b2, b3]) as usize);
         let from = at + TARGET;
         let set = |from: usize, len: usize, each: usize| {
             Some(Rrset { owner: self.owner, count: (len / each) as u16, records: zone.0.get(from..from + len)? })

@@ -4,13 +4,11 @@ use std::ops::Range;
 
 use super::rdata;
 use super::subnet::{self, Subnet};
-use super::words::{Keys, Read};
-use crate::zone::name::MAX_NAME;
+use crate::zone::name::{MAX_LABEL, MAX_NAME};
 
 /// Octets of a header.
 pub(super) const HEADER: usize = 12;
 const OPT: u16 = 41;
-const OPT_LOW: u8 = 41;
 const TSIG: u16 = 250;
 const CLASS_ANY: u16 = 255;
 const IXFR: u16 = 251;
@@ -21,7 +19,8 @@ pub(super) const OPCODE_QUERY: u8 = 0;
 
 /// A well-formed question.
 pub(super) struct Query {
-    pub(super) name: Read,
+    /// Where its name ends.
+    pub(super) name_end: usize,
     pub(super) qtype: u16,
     pub(super) qclass: u16,
     /// Where the question section ends.
@@ -79,7 +78,7 @@ impl LowerName {
         let mut name = Self { octets: [0; HEADER + 256], end };
         name.octets.get_mut(HEADER..HEADER + first.len())?.copy_from_slice(first);
         name.octets.get_mut(HEADER + first.len()..end)?.copy_from_slice(rest);
-        name.octets.make_ascii_lowercase();
+        name.octets.get_mut(HEADER..end)?.make_ascii_lowercase();
         Some(name)
     }
 
@@ -96,47 +95,40 @@ impl LowerName {
 
 impl Query {
     /// Reads a message of opcode QUERY whose header is whole.
-    #[inline(always)]
-    pub(super) fn read(octets: &[u8], keys: &Keys) -> Result<Self, Malformed> {
+    pub(super) fn read(octets: &[u8]) -> Result<Self, Malformed> {
         let count = |at: usize| u16_at(octets, at).unwrap_or(0);
         // One question (RFC 9619). A pointer in its name has nothing to point at.
         if count(4) != 1 {
             return Err(Malformed { question_end: None });
         }
-        let name = keys.read(octets, HEADER).ok_or(Malformed { question_end: None })?;
+        let name_end = name_end(octets).ok_or(Malformed { question_end: None })?;
         let &[t0, t1, c0, c1] =
-            octets.get(name.end..name.end + 4).and_then(<[u8]>::first_chunk).ok_or(Malformed { question_end: None })?;
+            octets.get(name_end..name_end + 4).and_then(<[u8]>::first_chunk).ok_or(Malformed { question_end: None })?;
         let (qtype, qclass) = (u16::from_be_bytes([t0, t1]), u16::from_be_bytes([c0, c1]));
-        let end = name.end + 4;
+        let end = name_end + 4;
         let (edns, tsig) = read_sections(octets, qtype, end).ok_or(Malformed { question_end: Some(end) })?;
-        Ok(Self { name, qtype, qclass, end, edns, tsig })
+        Ok(Self { name_end, qtype, qclass, end, edns, tsig })
+    }
+}
+
+/// Where the question's name ends; none where no name is, or one with a pointer, which has nothing to point at.
+#[inline(always)]
+pub(super) fn name_end(octets: &[u8]) -> Option<usize> {
+    let mut at = HEADER;
+    loop {
+        let len = usize::from(*octets.get(at)?);
+        at += len + 1;
+        if len == 0 {
+            return (at <= HEADER + MAX_NAME).then_some(at);
+        }
+        if len > MAX_LABEL {
+            return None;
+        }
     }
 }
 
 /// EDNS and TSIG of what follows the question; none where that is malformed.
-#[inline(always)]
 fn read_sections(octets: &[u8], qtype: u16, end: usize) -> Option<(Option<Edns>, Option<Tsig>)> {
-    let counts =
-        u64::from(u16_at(octets, 6)?) << 32 | u64::from(u16_at(octets, 8)?) << 16 | u64::from(u16_at(octets, 10)?);
-    if counts == 0 {
-        return (octets.len() == end).then_some((None, None));
-    }
-    // Nearly all other questions have one record more, an OPT.
-    if let (1, Some(&[0, 0, OPT_LOW, p0, p1, t0, t1, t2, t3, l0, l1])) =
-        (counts, octets.get(end..end + 11).and_then(<[u8]>::first_chunk))
-    {
-        let rdata = octets.get(end + 11..)?;
-        let (class, ttl) = (u16::from_be_bytes([p0, p1]), u32::from_be_bytes([t0, t1, t2, t3]));
-        if rdata.len() != usize::from(u16::from_be_bytes([l0, l1])) {
-            return None;
-        }
-        return Some((Some(read_edns(&Record { root: true, rtype: OPT, class, ttl, rdata })?), None));
-    }
-    read_other_sections(octets, qtype, end)
-}
-
-#[cold]
-fn read_other_sections(octets: &[u8], qtype: u16, end: usize) -> Option<(Option<Edns>, Option<Tsig>)> {
     // A question has records in no other section, but an IXFR its SOA in authority (RFC 1995, section 3).
     let authority = u16_at(octets, 8)?;
     if u16_at(octets, 6)? != 0 || (authority != 0 && (qtype != IXFR || authority != 1)) {
@@ -158,7 +150,7 @@ fn read_additional(records: &mut Records, count: u16) -> Option<(Option<Edns>, O
         let record = records.next()?;
         match record.rtype {
             // One OPT, at the root (RFC 6891, section 6.1.1).
-            OPT if edns.is_none() && record.root => edns = Some(read_edns(&record)?),
+            OPT if edns.is_none() && record.root => edns = Some(read_edns(record.class, record.ttl, record.rdata)?),
             OPT => return None,
             // A TSIG is the last record (RFC 8945, section 5.1).
             TSIG if left != 0 => return None,
@@ -183,12 +175,13 @@ fn read_tsig(record: &Record, records: &Records, start: usize) -> Option<Tsig> {
     (end == record.rdata.len()).then(|| Tsig { head: start..data - 2, signed: data..data + mac })
 }
 
+/// Reads the class, the TTL and the data of an OPT; none: FORMERR.
 #[inline]
-fn read_edns(record: &Record) -> Option<Edns> {
-    let [_, version, flags, _] = record.ttl.to_be_bytes();
+pub(super) fn read_edns(class: u16, ttl: u32, rdata: &[u8]) -> Option<Edns> {
+    let [_, version, flags, _] = ttl.to_be_bytes();
     let wants_dnssec = flags & 0x80 != 0;
-    let mut edns = Edns { payload: record.class, version, wants_dnssec, wants_nsid: false, subnet: None };
-    let mut rest = record.rdata;
+    let mut edns = Edns { payload: class, version, wants_dnssec, wants_nsid: false, subnet: None };
+    let mut rest = rdata;
     while !rest.is_empty() {
         let (code, len) = (u16_at(rest, 0)?, usize::from(u16_at(rest, 2)?));
         edns.wants_nsid |= code == NSID;

@@ -17,17 +17,19 @@
 
 use std::net::IpAddr;
 
-use super::answer::Asker;
+use super::answer::{Asker, Reply};
 use super::areas::Found as Located;
 use super::node::{FIXED, Node, Slot, Target};
 use super::published::{FlattenedSet, Published, SelectedAreas};
-use super::query::LowerName;
+use super::query::{Edns, LowerName};
+use super::quick::{Question, Room};
 use super::walk::{A, AAAA, ANY, CNAME, HTTPS, Next, Observer, Outcome, Walk, text};
 use super::writer::Full;
 use super::{Found, client};
 use crate::steer::decision::{Decision, Source};
 use crate::steer::observation::Family;
 use crate::steer::policy::{self, Shape, SteeredName, Sticky};
+use crate::steer::shares::Shares;
 use crate::zone::svcb::leads_elsewhere;
 
 /// The smallest TTL of an answer made of resolved addresses (design, section 2).
@@ -43,29 +45,40 @@ struct Addresses<'a> {
 /// The answer at a name that is steered and was asked for itself, copied; none where it is not that simple.
 ///
 /// The records were compiled ahead, candidate by candidate; only the TTL is the decision's.
-#[inline]
+#[inline(never)]
 pub(super) fn quick(
     published: &Published,
-    found: Found<'_>,
-    qtype: u16,
-    end: usize,
+    (zone, node): (u32, Node<'_>),
+    question: Question<'_>,
+    edns: Option<&Edns>,
     asker: &Asker,
-    out: &mut [u8],
-) -> Option<(Outcome, usize)> {
-    let compiled = found.node.slot()?;
-    let slot = published.image.slot(found.zone, compiled)?;
-    let in_force = decision(published, slot, asker)?;
-    let decision = in_force.decision;
-    let Source::Candidates(shares) = &decision.source else { return None };
-    let picked = shares.pick(number(published, asker, compiled));
-    let scope = in_force.scope(asker, compiled);
+    room: Room<'_>,
+) -> Option<Reply> {
+    let image = &*published.image;
+    let compiled = node.slot()?;
+    let slot = image.slot(zone, compiled)?;
+    let selected = published.selection.0.get(slot)?;
+    let (brief, prefix) = match &selected.areas {
+        None => (selected.brief()?, 0),
+        Some(areas) => {
+            let located = published.areas.find(asker.client);
+            (areas.brief(located.place)?, located.prefix)
+        }
+    };
+    let (picked, hashed) = if brief.is_whole {
+        (brief.pick(0), 0)
+    } else if compiled.draws() {
+        (brief.pick(asker.number), 0)
+    } else {
+        (brief.pick(published.image.points.of(asker.client)), client::hashed(asker.client))
+    };
+    let scope = prefix.max(hashed);
     let outcome = Outcome { authoritative: true, scope, ..Outcome::default() };
     let set = match compiled.target(picked)? {
         Target::Cname(set) if compiled.is_cname => set,
-        _ if compiled.is_cname || !matches!(qtype, A | AAAA) => return None,
-        _ if decision.reasons.get(usize::from(picked))?.left_out.is_some() => return None,
+        _ if compiled.is_cname || !matches!(question.qtype, A | AAAA) => return None,
         Target::Addresses { v4, v6 } => {
-            if qtype == A {
+            if question.qtype == A {
                 v4
             } else {
                 v6
@@ -73,29 +86,32 @@ pub(super) fn quick(
         }
         Target::Resolved => {
             let set = published.flattened.0.get(slot)?.get(usize::from(picked))?.as_ref()?;
-            let ttl = flattened_ttl(decision, set);
-            let (count, end) = put_addresses(&set.addresses, ttl, qtype, end, out)?;
-            return Some((Outcome { answer: count, ..outcome }, end));
+            let ttl = flattened_ttl(brief.ttl, set);
+            question.copy(room.out, room.most, &[])?;
+            let records = room.out.get_mut(question.end()..room.most)?;
+            let (answer, len) = put_addresses(&set.addresses, ttl, question.qtype, records)?;
+            return question.close(image, edns, &Outcome { answer, ..outcome }, len, room.out);
         }
         Target::Cname(_) => return None,
     };
     if set.count == 0 {
         return None;
     }
-    let after = end + set.records.len();
-    let place = out.get_mut(end..after)?;
-    place.copy_from_slice(set.records);
-    let ttl = decision.ttl.to_be_bytes();
-    for record in place.chunks_mut(set.records.len() / usize::from(set.count)) {
-        record.get_mut(6..10)?.copy_from_slice(&ttl);
+    let place = question.copy(room.out, room.most, set.records)?;
+    let ttl = brief.ttl.to_be_bytes();
+    *place.get_mut(6..)?.first_chunk_mut()? = ttl;
+    if set.count > 1 {
+        for record in place.chunks_mut(set.records.len() / usize::from(set.count)) {
+            record.get_mut(6..10)?.copy_from_slice(&ttl);
+        }
     }
-    Some((Outcome { answer: set.count, ..outcome }, after))
+    question.close(image, edns, &Outcome { answer: set.count, ..outcome }, set.records.len(), room.out)
 }
 
 /// The records of one family, written: for addresses that were resolved that costs no more than to copy records compiled ahead.
-fn put_addresses(addresses: &[IpAddr], ttl: u32, rtype: u16, end: usize, out: &mut [u8]) -> Option<(u16, usize)> {
+fn put_addresses(addresses: &[IpAddr], ttl: u32, rtype: u16, out: &mut [u8]) -> Option<(u16, usize)> {
     let [l0, l1, l2, l3] = ttl.to_be_bytes();
-    let (mut at, mut count) = (end, 0);
+    let (mut at, mut count) = (0, 0);
     let mut put = |octets: &[u8]| {
         let after = at + FIXED + octets.len();
         let (head, data) = out.get_mut(at..after)?.split_at_mut_checked(FIXED)?;
@@ -115,8 +131,8 @@ fn put_addresses(addresses: &[IpAddr], ttl: u32, rtype: u16, end: usize, out: &m
 }
 
 /// TTL of addresses that a target resolved to.
-fn flattened_ttl(decision: &Decision, set: &FlattenedSet) -> u32 {
-    decision.ttl.min(set.ttl).max(MIN_FLATTENED_TTL)
+fn flattened_ttl(ttl: u32, set: &FlattenedSet) -> u32 {
+    ttl.min(set.ttl).max(MIN_FLATTENED_TTL)
 }
 
 /// The decision in force for one client.
@@ -156,13 +172,15 @@ fn decision<'a>(published: &'a Published, slot: usize, asker: &Asker) -> Option<
     Some(InForce { decision, by_area: Some(ByArea { areas, located, rule }) })
 }
 
-/// The client's point, or a draw. Address answers never draw: A and AAAA of one client come from the same candidate.
+/// The candidate at the client's point, or at a draw. Address answers never draw: A and AAAA of one client come from the same candidate. Where one
+/// holds all points, the client's does not matter.
 #[inline]
-fn number(published: &Published, asker: &Asker, slot: Slot<'_>) -> u64 {
-    if slot.draws() {
-        return asker.number;
+fn pick(published: &Published, asker: &Asker, slot: Slot<'_>, shares: &Shares) -> u16 {
+    if shares.is_whole() {
+        return shares.pick(0);
     }
-    client::point(published.image.settings.client_key, asker.client)
+    let number = if slot.draws() { asker.number } else { published.image.points.of(asker.client) };
+    shares.pick(number)
 }
 
 impl<'a, O: Observer> Walk<'a, O> {
@@ -188,7 +206,7 @@ impl<'a, O: Observer> Walk<'a, O> {
             self.observer.steered(slot, None);
             return self.own_data(node, name, decision.ttl);
         };
-        let picked = shares.pick(number(published, self.asker, compiled));
+        let picked = pick(published, self.asker, compiled, shares);
         self.tell_pick(slot, steered, decision, picked);
         match steered.shape {
             Shape::Cname => self.steered_cname(node, compiled.target(picked), decision, name),
@@ -202,8 +220,8 @@ impl<'a, O: Observer> Walk<'a, O> {
         self.observer.step(|| {
             let names = published.areas.places().get(usize::from(located.place)).map_or(&[][..], |place| &place.areas);
             let place = if names.is_empty() { "no area that is known".to_owned() } else { names.join(", ") };
-            let whose = areas.rules.whose(&[*rule]).unwrap_or_else(|| "all clients".to_owned());
-            let terms = areas.rules.terms(*rule, &steered.policy);
+            let whose = areas.rules().whose(&[*rule]).unwrap_or_else(|| "all clients".to_owned());
+            let terms = areas.rules().terms(*rule, &steered.policy);
             format!("{client} is in {place} (prefix length {}): for {whose} the rule is {terms}", located.prefix)
         });
     }
@@ -275,7 +293,7 @@ impl<'a, O: Observer> Walk<'a, O> {
             policy::Target::Addresses(all) => Some(Addresses { all, left_out, ttl: decision.ttl }),
             policy::Target::Name(_) => {
                 let set = self.published.flattened.0.get(slot)?.get(candidate)?.as_ref()?;
-                Some(Addresses { all: &set.addresses, left_out, ttl: flattened_ttl(decision, set) })
+                Some(Addresses { all: &set.addresses, left_out, ttl: flattened_ttl(decision.ttl, set) })
             }
         }
     }

@@ -13,7 +13,7 @@
 use super::answer::{Asker, Transport, rcode};
 use super::node::{Node, Rrset, flag};
 use super::published::Published;
-use super::query::LowerName;
+use super::query::{HEADER, LowerName};
 use super::writer::{Full, Writer};
 use super::{Found, Image};
 use crate::zone::record::Rtype;
@@ -33,12 +33,10 @@ pub(super) const ANY: u16 = 255;
 
 /// Not Ready and Not Authoritative (RFC 8914, sections 4.15 and 4.21).
 const NOT_READY: u16 = 14;
-const NOT_AUTHORITATIVE: u16 = 20;
+pub(super) const NOT_AUTHORITATIVE: u16 = 20;
 
 /// Who wants to know the steps.
 pub(super) trait Observer {
-    /// Whether anybody looks; if not, short cuts are taken.
-    fn watches(&self) -> bool;
     /// One step, in a sentence.
     fn step(&mut self, tell: impl FnOnce() -> String);
     /// A steered name answered, with this candidate.
@@ -49,9 +47,6 @@ pub(super) trait Observer {
 pub(super) struct Unobserved;
 
 impl Observer for Unobserved {
-    fn watches(&self) -> bool {
-        false
-    }
     fn step(&mut self, _: impl FnOnce() -> String) {}
     fn steered(&mut self, _: usize, _: Option<u16>) {}
 }
@@ -127,7 +122,8 @@ impl<'a, O: Observer> Walk<'a, O> {
     }
 
     fn step(&mut self, name: &LowerName) -> Result<Next, Full> {
-        let Some(found) = self.image.find(name) else {
+        let octets = name.as_message();
+        let Some(found) = self.image.find(octets, HEADER, octets.len()) else {
             return Ok(self.outside(rcode::REFUSED, NOT_AUTHORITATIVE));
         };
         let found = self.parent_side(found);

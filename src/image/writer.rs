@@ -20,8 +20,8 @@ pub(super) struct Writer<'a> {
     out: &'a mut [u8],
     at: usize,
     limit: usize,
-    /// Offsets of labels that begin a name.
-    names: [u16; MAX_NAMES],
+    /// Offsets of labels that begin a name, and how long those names are.
+    names: [(u16, u8); MAX_NAMES],
     known: usize,
     /// Whether names are the same only in the same case.
     exactly: bool,
@@ -38,7 +38,7 @@ impl<'a> Writer<'a> {
     /// `out` holds a message whose question's name begins at [`QUESTION`] and whose question ends at `at`. Nothing is written at or behind `limit`.
     pub(super) fn new(out: &'a mut [u8], at: usize, limit: usize) -> Self {
         let limit = limit.min(out.len());
-        let mut writer = Self { out, at, limit, names: [0; MAX_NAMES], known: 0, exactly: false };
+        let mut writer = Self { out, at, limit, names: [(0, 0); MAX_NAMES], known: 0, exactly: false };
         writer.know_question();
         writer
     }
@@ -210,7 +210,7 @@ impl<'a> Writer<'a> {
                 self.pointer(known)?;
                 return Ok(if rest.len() == wire.len() { known } else { start });
             }
-            self.remember(self.at);
+            self.remember(self.at, rest.len());
             let (label, tail) = rest.split_at_checked(usize::from(len) + 1).ok_or(Full)?;
             self.put(label)?;
             rest = tail;
@@ -221,32 +221,34 @@ impl<'a> Writer<'a> {
         self.put(&(0xc000 | to as u16).to_be_bytes())
     }
 
-    fn remember(&mut self, at: usize) {
+    fn remember(&mut self, at: usize, len: usize) {
         if at < POINTER_END
             && let Some(entry) = self.names.get_mut(self.known)
         {
-            *entry = at as u16;
+            *entry = (at as u16, len as u8);
             self.known += 1;
         }
     }
 
     fn know_question(&mut self) {
-        let mut skip =
-            super::count_labels(self.out.get(QUESTION..).unwrap_or_default()).saturating_sub(MAX_QUESTION_LABELS);
+        let question = self.out.get(QUESTION..).unwrap_or_default();
+        let Some(len) = rdata::name_at(question).map(<[u8]>::len) else { return };
+        let mut skip = super::count_labels(question).saturating_sub(MAX_QUESTION_LABELS);
         let mut at = QUESTION;
-        while let Some(len) = self.out.get(at).copied().filter(|len| *len != 0) {
+        while let Some(label) = self.out.get(at).copied().filter(|label| *label != 0) {
             if skip == 0 {
-                self.remember(at);
+                self.remember(at, QUESTION + len - at);
             }
             skip = skip.saturating_sub(1);
-            at += usize::from(len) + 1;
+            at += usize::from(label) + 1;
         }
     }
 
-    /// Where one of the first `known` names is `name`.
+    /// Where one of the first `known` names is `name`. Most others have another length.
     fn known_at(&self, name: &[u8], known: usize) -> Option<usize> {
         let known = self.names.get(..known)?;
-        known.iter().map(|at| usize::from(*at)).find(|at| self.equals(*at, name))
+        let mut alike = known.iter().filter(|(_, len)| usize::from(*len) == name.len());
+        alike.find(|(at, _)| self.equals(usize::from(*at), name)).map(|(at, _)| usize::from(*at))
     }
 
     /// Whether the name in the message at `at`, its pointers followed, is `name`, ASCII case aside.
@@ -277,7 +279,7 @@ impl<'a> Writer<'a> {
     }
 
     fn is_same(&self, here: &[u8], label: &[u8]) -> bool {
-        if self.exactly { here == label } else { here.eq_ignore_ascii_case(label) }
+        here == label || !self.exactly && here.eq_ignore_ascii_case(label)
     }
 }
 

@@ -41,6 +41,7 @@ impl Shares {
     }
 
     /// Whether one candidate holds all points.
+    #[inline]
     pub fn is_whole(&self) -> bool {
         self.0.len() == 1
     }
@@ -57,9 +58,14 @@ impl Shares {
     }
 
     /// The candidate that holds the point of `number`, by its index under the name. A look-up, never a decision.
+    #[inline]
     pub fn pick(&self, number: u64) -> u16 {
         let point = (number & u64::from(POINTS - 1)) as u32;
-        let at = self.0.partition_point(|interval| interval.end <= point);
+        // Few are sooner looked at one by one.
+        let at = match self.0.len() {
+            0..=8 => self.0.iter().take_while(|interval| interval.end <= point).count(),
+            _ => self.0.partition_point(|interval| interval.end <= point),
+        };
         // The last interval ends at POINTS, so one is always found; 0 is never reached.
         self.0.get(at).map_or(0, |interval| interval.candidate)
     }
