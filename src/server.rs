@@ -79,6 +79,7 @@ pub struct Server {
 
 /// Starts everything. When this returns, zones are loaded and questions are answered.
 pub async fn start(config: Config, config_file: Option<ConfigFile>) -> Result<Server, StartError> {
+    dns::keep_large_memory_apart();
     let data = config.server.data.clone();
     make_folder(&data)?;
     let opened = open_store(&config).await?;

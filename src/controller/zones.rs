@@ -181,7 +181,7 @@ impl Load {
         // Made of all at once, its nodes are full; made one by one they are half empty.
         outcome.zones = entries.into_iter().collect();
         let gone = self.current.keys().filter(|origin| !outcome.zones.contains_key(*origin));
-        outcome.removed = gone.map(|origin| origin.to_string()).collect();
+        outcome.removed = gone.map(ToString::to_string).collect();
     }
 
     /// What is served of a file need not be read again, unless its octets or the settings are others.
