@@ -52,6 +52,13 @@ fn an_answer_leaves_a_candidate_that_says_500() {
     server.stop();
 }
 
+/// What a name was last decided to answer, and with which generation that was published.
+fn last_decision(server: &Server, name: &str) -> (String, u64) {
+    let page = server.document(&format!("/v1/events?kind=decision&subject={name}&limit=1"));
+    let last = &page["events"][0];
+    (last["to"].as_str().unwrap_or_default().to_owned(), last["generation"].as_u64().unwrap_or_default())
+}
+
 /// Names that ask one target the same are judged by one request, and move together.
 #[test]
 fn names_that_share_a_check_share_its_requests_and_move_as_one() {
@@ -71,7 +78,7 @@ fn names_that_share_a_check_share_its_requests_and_move_as_one() {
     }
     assert_eq!([targets.requests(0), targets.requests(1)], [1, 1], "one request a round, for three names");
     let passed = "pointsman_probes_total{outcome=\"pass\",stage=\"none\"}";
-    eventually("the metrics count requests", || server.metric(passed).is_some_and(|count| count == 2.0));
+    eventually("the metrics count requests", || server.metric(passed).is_some_and(|count| (2.0..6.0).contains(&count)));
 
     zone("300ms");
     assert_eq!(server.reload()["ok"], true);
@@ -82,12 +89,8 @@ fn names_that_share_a_check_share_its_requests_and_move_as_one() {
         assert_eq!(server.standing(&format!("{owner}.shop.example."), "bunny"), "down");
     }
     let generations = until("all moves are stored", || {
-        let page = server.document("/v1/events?kind=decision&limit=1000");
-        let moves = page["events"].as_array().expect("a list").clone();
-        let away =
-            moves.into_iter().filter(|event| event["to"].as_str().is_some_and(|to| to.starts_with("cloudflare")));
-        let generations: Vec<u64> = away.filter_map(|event| event["generation"].as_u64()).collect();
-        (generations.len() == NAMES.len()).then_some(generations)
+        let last = NAMES.map(|owner| last_decision(&server, &format!("{owner}.shop.example.")));
+        last.iter().all(|(to, _)| to.starts_with("cloudflare")).then(|| last.map(|(_, generation)| generation))
     });
     assert!(generations.iter().all(|generation| *generation == generations[0]), "one publication: {generations:?}");
     server.stop();

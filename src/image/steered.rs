@@ -62,7 +62,7 @@ pub(super) fn quick(
         None => (selected.brief()?, 0),
         Some(areas) => {
             let located = published.areas.find(asker.client);
-            (areas.brief(located.place)?, located.prefix)
+            (areas.brief(located.place)?, located.prefix.max(1))
         }
     };
     let (picked, hashed) = if brief.is_whole {

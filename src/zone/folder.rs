@@ -2,7 +2,7 @@
 //!
 //! Not zones: dotfiles, `*~ *.bak *.orig *.swp *.tmp *.inc *.md *.toml *.json`, what another file includes, sub-folders.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -227,6 +227,14 @@ impl<C> Step<C> {
         }
     }
 
+    /// In lower case.
+    fn origin(&self) -> Name {
+        match self {
+            Self::Done(loaded) => loaded.origin.to_lowercase(),
+            Self::Waiting(zone) => zone.origin.to_lowercase(),
+        }
+    }
+
     fn included(&self) -> Vec<String> {
         match self {
             Self::Done(loaded) => loaded.included.clone(),
@@ -243,9 +251,17 @@ fn leave_out_included<C>(steps: &mut Vec<Step<C>>) {
     }
 }
 
+/// Of two files with one origin neither is served, so nothing leads from or to them.
 fn follow_targets<C: Contents>(steps: &mut [Step<C>]) {
+    if !steps.iter().any(|step| matches!(step, Step::Waiting(_))) {
+        return;
+    }
+    let mut files: HashMap<Name, usize> = HashMap::new();
+    for step in &*steps {
+        *files.entry(step.origin()).or_default() += 1;
+    }
     let (mut read, mut compiled) = (Vec::new(), Vec::new());
-    for step in steps {
+    for step in steps.iter_mut().filter(|step| files.get(&step.origin()) == Some(&1)) {
         match step {
             Step::Waiting(zone) => read.push(&mut **zone),
             Step::Done(loaded) => compiled.extend(&loaded.zone),
