@@ -390,7 +390,7 @@ impl<'a> Rrset<'a> {
         self.records.get(6..10).map_or(0, |four| u32::from_be_bytes([four[0], four[1], four[2], four[3]]))
     }
 
-    /// The data of each record. Names in it may be compressed: [`Self::name`] reads them.
+    /// The data of each record. Names in it may be compressed: [`Rdata::name`] reads them.
     pub(super) fn rdatas(self) -> impl Iterator<Item = Rdata<'a>> + use<'a> {
         let mut at = 0;
         std::iter::from_fn(move || {

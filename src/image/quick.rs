@@ -155,6 +155,7 @@ fn wildcard(
 
 /// A CNAME, and what its target has of the type: the owner of that is the name that the CNAME's data begins with.
 #[inline(never)]
+#[expect(clippy::needless_pass_by_value, reason = "three words, which stay in registers")]
 fn alias(
     image: &Image,
     cname: Rrset<'_>,
@@ -190,6 +191,7 @@ fn alias(
 
 /// The SOA of the name's zone.
 #[inline(never)]
+#[expect(clippy::needless_pass_by_value, reason = "three words, which stay in registers")]
 fn denied(
     image: &Image,
     node: Node<'_>,

@@ -46,6 +46,7 @@ struct Addresses<'a> {
 ///
 /// The records were compiled ahead, candidate by candidate; only the TTL is the decision's.
 #[inline(never)]
+#[expect(clippy::needless_pass_by_value, reason = "three words, which stay in registers")]
 pub(super) fn quick(
     published: &Published,
     (zone, node): (u32, Node<'_>),

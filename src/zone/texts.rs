@@ -1,7 +1,7 @@
 //! The text of one zone: its main file and what that included, as octets.
 //!
 //! Between the load and the disk the texts of all zones that changed wait in memory, beside what the zones became. Small ones stand
-//! one behind the other on a [`Shelf`], not each in memory of its own: of 100,000 of those, each between parts of a zone that stays,
+//! one behind the other on a `Shelf`, not each in memory of its own: of 100,000 of those, each between parts of a zone that stays,
 //! the allocator could give nothing back to the system.
 
 use std::collections::BTreeMap;

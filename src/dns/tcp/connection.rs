@@ -96,7 +96,7 @@ impl Desk {
             return end;
         };
         // The answer path does not panic; if it did, it would cost one answer and not a thread.
-        let reply = catch_unwind(AssertUnwindSafe(|| answer(&published, query, client, Transport::Tcp, number, out)));
+        let reply = catch_unwind(AssertUnwindSafe(|| answer(published, query, client, Transport::Tcp, number, out)));
         let reply = reply.unwrap_or_else(|_| {
             tracing::error!("an answer panicked");
             Reply::Silence
