@@ -9,7 +9,7 @@ use super::table::{Align, Cell, Table, style_of};
 use super::text::{clean, relative, time};
 use crate::api::health::{answer, answer_in_area, percent};
 use crate::controller::view::{AreaView, CandidateView, NameView};
-use crate::steer::observation::{Fault, Stage};
+use crate::steer::observation::Fault;
 use crate::steer::transition::Standing;
 
 /// A line a name.
@@ -137,20 +137,8 @@ fn named(candidate: &CandidateView) -> String {
 
 /// The reason, with the stage in front where it does not say it itself.
 fn fault_line(fault: &Fault) -> String {
-    let (stage, reason) = (stage_word(fault.stage), clean(&fault.reason));
+    let (stage, reason) = (fault.stage.word(), clean(&fault.reason));
     if reason.starts_with(stage) { reason.into_owned() } else { format!("{stage}: {reason}") }
-}
-
-fn stage_word(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Resolve => "resolve",
-        Stage::Connect => "connect",
-        Stage::Tls => "tls",
-        Stage::Timeout => "timeout",
-        Stage::Status => "status",
-        Stage::Body => "body",
-        Stage::Slow => "slow",
-    }
 }
 
 /// The colour of the candidate that needs somebody most.

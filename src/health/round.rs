@@ -213,22 +213,10 @@ fn stage(outcome: &Outcome) -> Option<Stage> {
 fn count(outcome: &Outcome, lasted: Duration) {
     let (label, stage) = match stage(outcome) {
         None => ("pass", "none"),
-        Some(stage) => ("fail", stage_label(stage)),
+        Some(stage) => ("fail", stage.word()),
     };
     counter!("pointsman_probes_total", "outcome" => label, "stage" => stage).increment(1);
     histogram!("pointsman_probe_duration_seconds", "outcome" => label).record(lasted);
-}
-
-fn stage_label(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Resolve => "resolve",
-        Stage::Connect => "connect",
-        Stage::Tls => "tls",
-        Stage::Timeout => "timeout",
-        Stage::Status => "status",
-        Stage::Body => "body",
-        Stage::Slow => "slow",
-    }
 }
 
 /// Counts one probe in flight for as long as it stands, also when it is dropped half way.

@@ -21,6 +21,9 @@ use crate::zone::texts::Texts;
 const CACHE: u64 = 16 * 1024 * 1024;
 /// How long a store that is in use is asked for again: who has it may be just ending.
 pub(super) const IN_USE_PATIENCE: Duration = Duration::from_secs(1);
+/// How long this process's own log may take to let go of its lock: a busy machine gives its threads no time for a while, and
+/// nobody else is going to have it.
+const OWN_LOG_PATIENCE: Duration = Duration::from_secs(10);
 /// Values named one by one when they cannot be read; more are counted.
 const UNREADABLE_NAMED: usize = 100;
 
@@ -63,12 +66,12 @@ fn open_log(path: &Path) -> sled::Result<sled::Db> {
     sled::Config::new().path(path).cache_capacity(CACHE).flush_every_ms(None).open()
 }
 
-/// Opens the log that was closed a moment ago: sled's threads may hold it, and its lock, a little longer.
+/// Opens the log that was closed a moment ago: sled's threads hold it, and its lock, until they have had time to end.
 fn reopen_log(path: &Path) -> Result<sled::Db, Failure> {
     let began = Instant::now();
     loop {
         match open_log(path).map_err(Failure::from) {
-            Err(Failure::InUse) if began.elapsed() < IN_USE_PATIENCE => thread::sleep(Duration::from_millis(1)),
+            Err(Failure::InUse) if began.elapsed() < OWN_LOG_PATIENCE => thread::sleep(Duration::from_millis(1)),
             opened => return opened,
         }
     }
