@@ -80,6 +80,8 @@ pub struct Server {
 /// Starts everything. When this returns, zones are loaded and questions are answered.
 pub async fn start(config: Config, config_file: Option<ConfigFile>) -> Result<Server, StartError> {
     dns::keep_large_memory_apart();
+    // Before any room begins: what is counted without a recorder is lost.
+    let rendered = api::metrics::install()?;
     let data = config.server.data.clone();
     make_folder(&data)?;
     let opened = open_store(&config).await?;
@@ -126,7 +128,6 @@ pub async fn start(config: Config, config_file: Option<ConfigFile>) -> Result<Se
     .await;
     let dns = bound_dns.serve(running.published.clone()).map_err(StartError::Serve)?;
     serving.send_replace(Serving::Serving);
-    let rendered = api::metrics::install()?;
     let render = Arc::new(move || {
         record_dns(&counters());
         rendered()

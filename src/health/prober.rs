@@ -20,7 +20,7 @@ use super::message::{Command, Report};
 use super::reach::Routes;
 use super::resolve::Targets;
 use super::rotation::Memory;
-use super::round::{self, Rounds};
+use super::round::Rounds;
 use super::schedule::{Due, Schedule, Slot, Task};
 use super::settings::{Settings, StartError};
 use crate::steer::observation::Family;
@@ -71,7 +71,6 @@ pub fn start(
     if settings.in_flight == 0 {
         return Err(StartError::NothingInFlight);
     }
-    round::describe_metrics();
     let http = Http::new(&settings)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
     let targets = {

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{counter, gauge, histogram};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
@@ -31,20 +31,6 @@ use crate::steer::time::Time;
 const HOLDS_ROUNDS: u32 = 3;
 /// The kernel and the resolver count time apart: what is resolved again a moment after it ran out is new.
 const AFTER_TTL: Duration = Duration::from_millis(2);
-
-/// Says what the metrics mean, to the recorder that stands.
-pub fn describe_metrics() {
-    describe_counter!(
-        "pointsman_probes_total",
-        "Requests of probes by outcome (pass, fail, not-sent) and the stage that failed; candidates that ask the same share them"
-    );
-    describe_histogram!(
-        "pointsman_probe_duration_seconds",
-        Unit::Seconds,
-        "How long requests of probes took, by outcome"
-    );
-    describe_gauge!("pointsman_probes_in_flight", "Requests of probes under way");
-}
 
 /// What all rounds share.
 pub struct Rounds {

@@ -257,7 +257,6 @@ impl Store {
     fn start(settings: &Settings, shared: Arc<Shared>, writer: Writer) -> io::Result<Self> {
         let (orders, received) = mpsc::channel(settings.queue.max(1));
         thread::Builder::new().name("store".to_owned()).spawn(move || writer.run(received))?;
-        describe_metrics();
         Ok(Self::with(orders, shared, settings))
     }
 
@@ -298,11 +297,4 @@ impl Store {
     fn ended(&self) -> StoreError {
         self.shared.check().err().unwrap_or(StoreError::Closed)
     }
-}
-
-fn describe_metrics() {
-    metrics::describe_counter!("pointsman_store_writes_total", "Batches that are on the disk, synced");
-    metrics::describe_counter!("pointsman_store_dropped_total", "Batches that were posted and could not be kept");
-    let seconds = metrics::Unit::Seconds;
-    metrics::describe_histogram!("pointsman_store_write_seconds", seconds, "Time of a commit, its sync included");
 }
