@@ -68,10 +68,10 @@ pub enum Must {
 
 /// For starting, the first probes, and a machine that is busy.
 const READY: Duration = Duration::from_secs(30);
-/// From the fault to the changed answer: the demo's pace is a second, and three failures are needed.
-const TO_STEER: Duration = Duration::from_secs(20);
+/// From the fault to the changed answer: the pace is a second, and three failures are needed; a busy machine takes longer.
+const TO_STEER: Duration = Duration::from_secs(60);
 /// To the returned answer, beyond the clean window.
-const TO_RETURN: Duration = Duration::from_secs(20);
+const TO_RETURN: Duration = Duration::from_secs(60);
 
 impl Story {
     /// The story with the first of these names that it can be told with.
