@@ -13,11 +13,12 @@
 //! 09:14:00 change weight=10 of bunny                new rules; also `change ttl=60`, `without bunny`, `with bunny` (as first given), `move bunny` (to the end)
 //! 09:15:00 restart 30s                              stopped for this long, then taken up from what was stored
 //! 09:15:30 expect gcore 100%                        what is answered: shares, `static`
-//! 09:15:30 expect bunny is recovering               or up, impaired, down, unknown
+//! 09:15:30 expect bunny is recovering               or up, ramping, impaired, down, unknown
 //! 09:15:30 expect bunny window 40m                  length of its clean window
 //! 09:15:30 expect bunny without v6 | usable | unusable
 //! 09:15:30 expect for de gcore 100%                 all of what is expected can be expected for the clients of a place
 //! 09:16:00 place de country-de                      areas that have changed
+//! 09:15:30 expect flips 2                           runs of moves in which the same candidates gain: a whole ramp is one
 //! 09:15:30 expect ttl 5 | moves 2 | moved by 08:47:22 | last move from bunny 100% | rule has TEXT | reason of bunny has TEXT
 //! ```
 //!
@@ -41,7 +42,8 @@ use pointsman::steer::judge::CandidateMemory;
 use pointsman::steer::observation::{CandidateKey, Cause, Family, Fault, Observation, Outcome, Stage};
 use pointsman::steer::overrides::{DrainSubject, Order, Override};
 use pointsman::steer::policy::{
-    Candidate, Empty, JudgementRule, Policy, Preference, ProbeRule, Scheme, Shape, SteeredName, Sticky, Target,
+    Candidate, Empty, JudgementRule, Policy, Preference, ProbeRule, ProviderStep, Scheme, Shape, SteeredName, Sticky,
+    Target,
 };
 use pointsman::steer::shares::POINTS;
 use pointsman::steer::steering::Steering;
@@ -81,7 +83,9 @@ scenarios! {
     areas_change
     areas_under_orders
     brief_outage
+    brief_outage_ramps
     candidates_change_places
+    fastly_2021_06_08
     fault_of_one_family
     freeze_and_restart
     impaired_comes_and_goes
@@ -93,6 +97,14 @@ scenarios! {
     origin_down_static
     overrides
     partial_outage
+    ramp
+    ramp_after_restart
+    ramp_and_origin
+    ramp_by_step
+    ramp_for_want_of_others
+    ramp_held_back
+    ramp_of_families
+    ramp_relapses
     relapse_after_a_long_outage
     relapses
     restart_in_the_middle
@@ -603,6 +615,7 @@ impl Play {
                 let last = self.moves().pop().map(|(_, from, _)| from).unwrap_or_default();
                 (last == after(text, " from "), last)
             }
+            ["flips", count] => (self.flips().to_string() == **count, self.flips().to_string()),
             ["moved", "by", at] => {
                 let last = self.moves().last().map(|(at, ..)| *at);
                 (last.is_some_and(|last| last <= time(at)), format!("{last:?}"))
@@ -668,6 +681,20 @@ impl Play {
         moves.collect()
     }
 
+    /// Runs of moves in which the same candidates gain.
+    fn flips(&self) -> usize {
+        let gains = |(_, from, to): &(Time, String, String)| {
+            let (from, to) = (percentages(from), percentages(to));
+            to.into_iter()
+                .filter(|(id, share)| from.get(id).is_none_or(|before| before < share))
+                .map(|(id, _)| id)
+                .collect()
+        };
+        let mut gaining: Vec<Vec<String>> = self.moves().iter().map(gains).collect();
+        gaining.dedup();
+        gaining.len()
+    }
+
     /// All that has happened, for the reader of a failure.
     fn story(&self) -> String {
         let mut story = format!("now {}, answering {}\n", self.now, self.answers(PLAIN));
@@ -675,6 +702,8 @@ impl Play {
             let what = match &transition.change {
                 Change::Verdict { subject, from, to, .. } => format!("{subject}: {from} -> {to}"),
                 Change::Decision { from, to, .. } => format!("ANSWER {from} -> {to}"),
+                Change::Provider { subject, from, to } => format!("PROVIDER {subject}: {from} -> {to}"),
+                Change::Vantage { subject, from, to } => format!("VANTAGE {subject}: {from} -> {to}"),
                 Change::Override { id, subject, from, to } => format!("override {id} on {subject}: {from:?} -> {to:?}"),
             };
             let _ = writeln!(story, "{}.{:03} {what} ({})", transition.at, transition.at.0 % 1000, transition.why);
@@ -711,6 +740,7 @@ fn model() -> Candidate {
             share_of: 20,
             clean: Duration::from_secs(1200),
             ramp: Duration::from_secs(1200),
+            step: None,
         },
     }
 }
@@ -727,6 +757,13 @@ fn set_candidate(candidate: &mut Candidate, field: &str) {
         "timeout" => candidate.probe.timeout = duration(value),
         "fall" => candidate.judgement.fall = value.parse().expect("a number"),
         "clean" => candidate.judgement.clean = duration(value),
+        "ramp" => candidate.judgement.ramp = duration(value),
+        // Percent per minute, and this name's turn: `step=20/17s`.
+        "step" => {
+            let (percent, turn) = value.split_once('/').expect("step=20/17s");
+            let percent = percent.parse().expect("a percentage");
+            candidate.judgement.step = Some(ProviderStep { percent, turn: duration(turn) });
+        }
         "share" => {
             let (percent, of) = value.split_once('/').expect("share=30/20");
             candidate.judgement.share_percent = percent.parse().expect("a percentage");
@@ -734,6 +771,12 @@ fn set_candidate(candidate: &mut Candidate, field: &str) {
         }
         other => panic!("no field {other}"),
     }
+}
+
+/// `bunny 70%, gcore 30%`.
+fn percentages(words: &str) -> BTreeMap<String, u32> {
+    let each = words.split(", ").filter_map(|word| word.strip_suffix('%')?.split_once(' '));
+    each.map(|(id, percent)| (id.to_owned(), percent.parse().expect("a percentage"))).collect()
 }
 
 fn preference(word: &str) -> Preference {

@@ -165,14 +165,20 @@ fn zones(overview: &Overview) -> Check {
 }
 
 fn provider(overview: &Overview, view: &ProviderView) -> Check {
-    let StandingCounts { up, impaired, down, recovering, unknown } = view.candidates;
-    let all = up + impaired + down + recovering + unknown;
+    let StandingCounts { up, impaired, down, recovering, ramping, unknown } = view.candidates;
+    let all = view.candidates.sum();
     let status = match all {
         _ if all == up => Status::Pass,
-        _ if up + impaired + unknown == 0 => Status::Fail,
+        _ if up + ramping + impaired + unknown == 0 => Status::Fail,
         _ => Status::Warn,
     };
-    let words = [(down, "down"), (recovering, "recovering"), (impaired, "impaired"), (unknown, "unknown")];
+    let words = [
+        (down, "down"),
+        (recovering, "recovering"),
+        (ramping, "ramping"),
+        (impaired, "impaired"),
+        (unknown, "unknown"),
+    ];
     let mut parts: Vec<String> =
         words.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
     parts.extend(view.drained_by.map(|id| format!("drained by override {id}")));
@@ -306,6 +312,7 @@ mod tests {
             reason: String::new(),
             standby: false,
             clean_until: None,
+            ramp: None,
             failures_in_row: 0,
             recent_failures: (0, 0),
             last_pass: None,
@@ -360,14 +367,21 @@ mod tests {
 
     #[test]
     fn providers_and_names_make_the_whole_warn_at_most() {
-        use Standing::{Down, Impaired, Recovering, Unknown, Up};
+        use Standing::{Down, Impaired, Ramping, Recovering, Unknown, Up};
         use Status::{Fail, Pass, Warn};
-        let counts =
-            |up, impaired, down, recovering, unknown| StandingCounts { up, impaired, down, recovering, unknown };
+        let counts = |up, ramping, down, recovering, unknown| StandingCounts {
+            up,
+            impaired: 0,
+            down,
+            recovering,
+            ramping,
+            unknown,
+        };
         for (candidates, status) in [
             (counts(0, 0, 0, 0, 0), Pass),
             (counts(2, 0, 0, 0, 0), Pass),
             (counts(1, 0, 1, 0, 0), Warn),
+            (counts(0, 1, 1, 0, 0), Warn),
             (counts(0, 0, 0, 0, 1), Warn),
             (counts(0, 0, 1, 1, 0), Fail),
         ] {
@@ -377,6 +391,7 @@ mod tests {
         }
         for (standings, status) in [
             (&[Up, Up][..], Pass),
+            (&[Up, Ramping], Pass),
             (&[Up, Down], Warn),
             (&[Impaired], Warn),
             (&[Unknown], Warn),

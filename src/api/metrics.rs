@@ -110,7 +110,7 @@ pub const METRICS: &[Metric] = &[
     metric("pointsman_probe_duration_seconds", Kind::Histogram, "seconds", &["outcome"], "From the beginning of such a request to its end"),
     metric("pointsman_probes_in_flight", Kind::Gauge, "", &[], "Such requests under way"),
     metric("pointsman_probe_requests_dropped_total", Kind::Counter, "", &[], "Probes out of pace that were not asked for, since too many waited"),
-    metric("pointsman_transitions_total", Kind::Counter, "", &["kind"], "Transitions by kind: verdict, decision, override"),
+    metric("pointsman_transitions_total", Kind::Counter, "", &["kind"], "Transitions by kind: verdict, decision, provider, vantage, override"),
     metric("pointsman_store_writes_total", Kind::Counter, "", &[], "Batches that are on the disk"),
     metric("pointsman_store_write_seconds", Kind::Histogram, "seconds", &[], "From the beginning of a commit to the end of its sync"),
     metric("pointsman_store_dropped_total", Kind::Counter, "", &[], "Batches that were not kept"),

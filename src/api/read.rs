@@ -29,7 +29,7 @@ type Api = State<Arc<Shared>>;
 const EVENTS: u64 = 100;
 const MOST_EVENTS: u64 = 1_000;
 
-const KINDS: [&str; 3] = ["verdict", "decision", "override"];
+const KINDS: [&str; 5] = ["verdict", "decision", "provider", "vantage", "override"];
 
 pub async fn index(uri: Uri) -> Result<Response, Problem> {
     Params::of(&uri, &[])?;

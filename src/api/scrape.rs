@@ -136,12 +136,19 @@ fn of_provider(samples: &mut Samples, view: &ProviderView) {
     samples.add("pointsman_provider_drained", &[&view.id], flag(view.drained_by.is_some()));
 }
 
-const STANDINGS: [Standing; 5] =
-    [Standing::Up, Standing::Impaired, Standing::Down, Standing::Recovering, Standing::Unknown];
+const STANDINGS: [Standing; 6] =
+    [Standing::Up, Standing::Impaired, Standing::Down, Standing::Recovering, Standing::Ramping, Standing::Unknown];
 
-fn by_standing(counts: &StandingCounts) -> [(&'static str, usize); 5] {
-    let StandingCounts { up, impaired, down, recovering, unknown } = *counts;
-    [("up", up), ("impaired", impaired), ("down", down), ("recovering", recovering), ("unknown", unknown)]
+fn by_standing(counts: &StandingCounts) -> [(&'static str, usize); 6] {
+    let StandingCounts { up, impaired, down, recovering, ramping, unknown } = *counts;
+    [
+        ("up", up),
+        ("impaired", impaired),
+        ("down", down),
+        ("recovering", recovering),
+        ("ramping", ramping),
+        ("unknown", unknown),
+    ]
 }
 
 fn flag(yes: bool) -> f64 {

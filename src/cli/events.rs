@@ -21,7 +21,7 @@ pub struct EventsArgs {
     #[arg(long)]
     subject: Option<String>,
     /// Only of this kind
-    #[arg(long, value_parser = ["verdict", "decision", "override"])]
+    #[arg(long, value_parser = ["verdict", "decision", "provider", "vantage", "override"])]
     kind: Option<String>,
     /// Only from then on: a span before now (`1h`), or a time (`2025-12-05T08:47:00Z`)
     #[arg(long, value_name = "SPAN|TIME")]
@@ -102,7 +102,8 @@ fn render(page: &EventPage, now: Timestamp, terminal: Option<usize>) -> String {
 
 /// Verdicts have the colour of where they went.
 fn style(event: &EventView) -> anstyle::Style {
-    let standings = [Standing::Up, Standing::Impaired, Standing::Down, Standing::Recovering, Standing::Unknown];
+    use Standing::{Down, Impaired, Ramping, Recovering, Unknown, Up};
+    let standings = [Up, Impaired, Down, Recovering, Ramping, Unknown];
     let to = standings.into_iter().find(|standing| standing.as_str() == event.to);
     to.map_or_else(anstyle::Style::new, style_of)
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::table::{Align, Cell, Table, style_of};
 use super::text::{clean, relative, time};
 use crate::api::health::{answer, answer_in_area, percent};
-use crate::controller::view::{AreaView, CandidateView, NameView};
+use crate::controller::view::{AreaView, CandidateView, NameView, RampView};
 use crate::steer::observation::Fault;
 use crate::steer::transition::Standing;
 
@@ -119,6 +119,11 @@ fn details(view: &NameView, now: Timestamp) -> String {
         if let Some(end) = candidate.clean_until {
             let _ = writeln!(text, "{id}: its clean window ends {}", time(end, now));
         }
+        if let Some(ramp) = &candidate.ramp {
+            let RampView { percent, until, next_percent, ends } = ramp;
+            let (until, ends) = (time(*until, now), time(*ends, now));
+            let _ = writeln!(text, "{id}: {percent} % of its share, {next_percent} % {until}, all of it {ends}");
+        }
         if !candidate.addresses.is_empty() {
             let _ = writeln!(text, "{id}: addresses {}", clean(&candidate.addresses.join(", ")));
         }
@@ -143,7 +148,8 @@ fn fault_line(fault: &Fault) -> String {
 
 /// The colour of the candidate that needs somebody most.
 fn worst_style(view: &NameView) -> Style {
-    let order = [Standing::Down, Standing::Recovering, Standing::Impaired, Standing::Unknown, Standing::Up];
+    use Standing::{Down, Impaired, Ramping, Recovering, Unknown, Up};
+    let order = [Down, Recovering, Ramping, Impaired, Unknown, Up];
     let has = |standing: &Standing| view.candidates.iter().any(|candidate| candidate.standing == *standing);
     order.into_iter().find(has).map_or(Style::new(), style_of)
 }

@@ -199,13 +199,14 @@ fn standings(counts: &StandingCounts) -> String {
     if words.is_empty() { "none".to_owned() } else { words.join(", ") }
 }
 
-fn by_standing(counts: &StandingCounts) -> [(Standing, usize); 5] {
-    let StandingCounts { up, impaired, down, recovering, unknown } = *counts;
+fn by_standing(counts: &StandingCounts) -> [(Standing, usize); 6] {
+    let StandingCounts { up, impaired, down, recovering, ramping, unknown } = *counts;
     [
         (Standing::Up, up),
         (Standing::Impaired, impaired),
         (Standing::Down, down),
         (Standing::Recovering, recovering),
+        (Standing::Ramping, ramping),
         (Standing::Unknown, unknown),
     ]
 }

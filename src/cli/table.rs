@@ -51,7 +51,7 @@ impl Cell {
 pub fn style_of(standing: Standing) -> Style {
     match standing {
         Standing::Up => AnsiColor::Green.on_default(),
-        Standing::Impaired | Standing::Recovering => AnsiColor::Yellow.on_default(),
+        Standing::Impaired | Standing::Recovering | Standing::Ramping => AnsiColor::Yellow.on_default(),
         Standing::Down => AnsiColor::Red.on_default(),
         Standing::Unknown => Style::new().dimmed(),
     }

@@ -218,6 +218,7 @@ impl Config {
                 name: name.unwrap_or_else(|| id.clone()),
                 home,
                 targets: targets.unwrap_or_default().iter().map(|suffix| suffix.to_ascii_lowercase()).collect(),
+                step: section.step.or(known.as_ref().and_then(|provider| provider.step)),
                 status_page: section.status_page.clone().or(known.and_then(|provider| provider.status_page)),
             });
         }
@@ -424,10 +425,21 @@ mod tests {
 
     #[test]
     fn providers_are_added_and_changed() {
-        let text = "[provider.mine]\nhome = \"de\"\n[provider.bunny]\nname = \"Bunny\"\n";
+        let text = "[provider.mine]\nhome = \"de\"\n[provider.bunny]\nname = \"Bunny\"\nstep = \"20%/min\"\n";
         let providers = Config::parse(text, "x").expect("it parses").providers();
         assert_eq!(providers.find("mine").map(|p| p.home.to_string()).as_deref(), Some("de"));
         let bunny = providers.find("bunny").expect("it is known");
         assert_eq!((bunny.name.as_str(), bunny.home.as_str()), ("Bunny", "si"));
+        assert_eq!(bunny.step.map(|step| step.percent()), Some(20));
+        assert_eq!(providers.find("mine").and_then(|provider| provider.step), None);
+    }
+
+    #[test]
+    fn a_step_is_percent_per_minute() {
+        for wrong in ["20%", "0%/min", "200%/min", "20%/s"] {
+            let found = faults(&format!("[provider.bunny]\nstep = \"{wrong}\"\n"));
+            assert_eq!((found.len(), found[0].0, found[0].1), (1, 2, 8), "{found:#?}");
+            assert!(found[0].2.contains("`1%/min` to `100%/min`"), "{found:#?}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::steer::home::Home;
+use crate::steer::provider::Pace;
 
 /// `[server]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,6 +83,9 @@ pub struct ProviderSection {
     pub home: Option<Home>,
     pub targets: Option<Vec<String>>,
     pub status_page: Option<String>,
+    /// How fast its load may return.
+    #[serde(deserialize_with = "pace")]
+    pub step: Option<Pace>,
 }
 
 /// `[store]`
@@ -205,6 +209,11 @@ impl Serialize for Span {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&format_args!("{:#}", jiff::SignedDuration::try_from(self.0).unwrap_or_default()))
     }
+}
+
+/// How fast a provider's load may return, written `20%/min`.
+fn pace<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Pace>, D::Error> {
+    String::deserialize(deserializer)?.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
 /// Keys of a TOML table are text, ports are numbers.

@@ -324,6 +324,8 @@ fn count(transition: &Transition) {
     let kind = match transition.change {
         Change::Verdict { .. } => "verdict",
         Change::Decision { .. } => "decision",
+        Change::Provider { .. } => "provider",
+        Change::Vantage { .. } => "vantage",
         Change::Override { .. } => "override",
     };
     metrics::counter!("pointsman_transitions_total", "kind" => kind).increment(1);
@@ -335,6 +337,8 @@ fn log_transition(transition: &Transition) {
     match &transition.change {
         Change::Verdict { subject, from, to, .. } => tracing::warn!(%subject, %from, %to, why, "verdict"),
         Change::Decision { subject, from, to } => tracing::warn!(subject, from, to, why, "decision"),
+        Change::Provider { subject, from, to } => tracing::warn!(subject, %from, %to, why, "provider"),
+        Change::Vantage { subject, from, to } => tracing::warn!(subject, %from, %to, why, "vantage"),
         Change::Override { id, subject, from, to } => {
             let (from, to) = (views::state_word(*from), views::state_word(*to));
             tracing::warn!(id, subject, from, to, why, "override");

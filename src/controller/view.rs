@@ -74,6 +74,8 @@ pub struct StandingCounts {
     pub impaired: usize,
     pub down: usize,
     pub recovering: usize,
+    #[serde(default)]
+    pub ramping: usize,
     pub unknown: usize,
 }
 
@@ -208,6 +210,9 @@ pub struct CandidateView {
     pub standby: bool,
     /// When its clean window ends, while it recovers.
     pub clean_until: Option<Timestamp>,
+    /// How far its share has grown back, while it ramps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ramp: Option<RampView>,
     pub failures_in_row: u32,
     /// Of the last paced probes: how many failed, of how many.
     pub recent_failures: (u32, u32),
@@ -216,6 +221,20 @@ pub struct CandidateView {
     pub last_fault: Option<FaultView>,
     /// What its target name resolves to; its own addresses otherwise.
     pub addresses: Vec<String>,
+}
+
+/// A share that grows back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RampView {
+    /// How much of its share the candidate may hold now, in percent; 0 while it waits for its turn by its provider's
+    /// `step`.
+    pub percent: u8,
+    /// Until when, or longer if probes do not pass.
+    pub until: Timestamp,
+    /// How much then, in percent.
+    pub next_percent: u8,
+    /// When it has all of it, if nothing delays it.
+    pub ends: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -275,7 +294,7 @@ pub struct EventView {
     pub id: u64,
     pub generation: u64,
     pub at: Timestamp,
-    /// `verdict`, `decision`, `override`.
+    /// `verdict`, `decision`, `provider`, `vantage`, `override`.
     pub kind: String,
     pub subject: String,
     pub from: String,

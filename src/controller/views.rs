@@ -8,7 +8,7 @@ use super::task::Task;
 use super::timestamp;
 use super::view::{
     AreaShare, AreaView, CandidateView, Counts, EventPage, EventView, FaultView, NameCounts, NameView, Overview,
-    ProviderView, StandingCounts, StoreState, ZoneState, ZoneView,
+    ProviderView, RampView, StandingCounts, StoreState, ZoneState, ZoneView,
 };
 use crate::steer::areas::{AreaRule, PLAIN};
 use crate::steer::decision::{CandidateReason, Source};
@@ -279,6 +279,12 @@ impl Task {
             reason: reason.map_or_else(String::new, |reason| reason.reason.clone()),
             standby: candidate.standby,
             clean_until: state.as_ref().and_then(|state| state.clean_until).map(timestamp),
+            ramp: state.as_ref().and_then(|state| state.ramp).map(|ramp| RampView {
+                percent: ramp.percent,
+                until: timestamp(ramp.until),
+                next_percent: ramp.next,
+                ends: timestamp(ramp.ends),
+            }),
             failures_in_row: state.as_ref().map_or(0, |state| state.failures_in_row),
             recent_failures: state.as_ref().map_or((0, 0), |state| state.recent),
             last_pass: state.as_ref().and_then(|state| state.last_pass).map(timestamp),
@@ -335,13 +341,14 @@ impl StandingCounts {
             Standing::Impaired => &mut self.impaired,
             Standing::Down => &mut self.down,
             Standing::Recovering => &mut self.recovering,
+            Standing::Ramping => &mut self.ramping,
             Standing::Unknown => &mut self.unknown,
         } += 1;
     }
 
     /// All of them.
     pub fn sum(&self) -> usize {
-        self.up + self.impaired + self.down + self.recovering + self.unknown
+        self.up + self.impaired + self.down + self.recovering + self.ramping + self.unknown
     }
 }
 
@@ -360,6 +367,8 @@ pub(super) fn event(event: &Event) -> EventView {
             ("verdict", subject.to_string(), from.to_string(), to.to_string(), fault.clone())
         }
         Change::Decision { subject, from, to } => ("decision", subject.clone(), from.clone(), to.clone(), None),
+        Change::Provider { subject, from, to } => ("provider", subject.clone(), from.to_string(), to.to_string(), None),
+        Change::Vantage { subject, from, to } => ("vantage", subject.clone(), from.to_string(), to.to_string(), None),
         Change::Override { id, subject, from, to } => {
             ("override", format!("{subject} (override {id})"), state_word(*from), state_word(*to), None)
         }

@@ -4,24 +4,29 @@
 //!
 //! 1. `only`: what it forbids never answers, whatever follows.
 //! 2. A pin: that candidate alone. 3. A freeze: what answers goes on, without what an operator drained.
-//! 4. Who answers (`who`), of those that are not drained.
+//! 4. Who answers (`who`), of those that are not drained; one that ramps for its `cohorts` alone.
+//!    One that took all when no other was up keeps what it carries.
 //! 5. Where to: if a candidate that serves would leave since it fell, its clients go only to candidates that passed in
 //!    a probe that began no earlier than its failing one. Those that serve already and have not been heard of since
 //!    keep their own clients, and get no more until they pass. If none has passed, all stays, and the rule says whose
-//!    fault it looks like.
+//!    fault it looks like. While the origin itself fails (`origin`), or may have a word on its way, all stays too.
 //! 6. `empty`, when nobody can answer.
 //!
 //! Nothing here changes anything: what follows comes back as an `Answer`.
 
+use std::sync::Arc;
+
 use super::areas::Terms;
-use super::blame::{Blame, blame};
+use super::blame::{Blame, apart, blame};
+use super::cohorts::choose;
 use super::decision::{Decision, Source};
 use super::name::{Answered, NameState, index};
 use super::policy::Empty;
+use super::ramp::Ramp;
 use super::shares::{POINTS, Shares, apportion};
 use super::time::Time;
 use super::transition::Standing;
-use super::who::{Choice, Contender, Rank, choose};
+use super::who::{Choice, Contender, Rank};
 
 /// Longest TTL while a serving candidate is in doubt, in seconds.
 const TTL_IN_DOUBT: u32 = 5;
@@ -45,6 +50,10 @@ pub(super) struct Answer {
     pub(super) gate: Option<Time>,
     /// Candidates whose fall looked like the origin's fault.
     pub(super) absolved: Vec<usize>,
+    /// It stays since it is the origin's fault, in words.
+    pub(super) origin_fault: Option<String>,
+    /// Those that ramp and carry all for want of others, or did.
+    pub(super) carried: Vec<Arc<str>>,
 }
 
 impl<'a> Answering<'a> {
@@ -92,7 +101,36 @@ impl<'a> Answering<'a> {
     }
 
     fn as_before(&self, shares: Option<Shares>, rule: String) -> Answer {
-        Answer { shares, rule, usable: true, waiting: false, gate: self.answered.gate, absolved: Vec::new() }
+        Answer {
+            shares,
+            rule,
+            usable: true,
+            waiting: false,
+            gate: self.answered.gate,
+            absolved: Vec::new(),
+            origin_fault: None,
+            carried: self.carried(None),
+        }
+    }
+
+    /// Those that ramp and carry, or carried, all of these clients when no other was up. What one had to carry only until
+    /// others have passed is not of them.
+    fn carried(&self, choice: Option<&Choice>) -> Vec<Arc<str>> {
+        let greatest = choice.filter(|choice| choice.hurried).and_then(|choice| {
+            let serves = |&i: &usize| choice.points[i] > 0;
+            (0..choice.points.len()).filter(serves).map(|i| self.part(i)).max()
+        });
+        let all = self.name.rules.candidates.iter().enumerate();
+        let ramping = all.filter(|&(i, _)| self.name.judges[i].summary.ramp.is_some());
+        let carries = |i: usize| {
+            choice.is_some_and(|choice| choice.points[i] > 0 && Some(self.part(i)) == greatest) || self.carries(i)
+        };
+        ramping.filter(|&(i, _)| carries(i)).map(|(_, candidate)| Arc::clone(&candidate.id)).collect()
+    }
+
+    /// Whether it took all of these clients while it ramped.
+    pub(super) fn carries(&self, at: usize) -> bool {
+        self.answered.carried.contains(&self.name.rules.candidates[at].id)
     }
 
     /// Someone can answer: may the clients go there?
@@ -102,10 +140,15 @@ impl<'a> Answering<'a> {
         let fell =
             |i: usize| serving[i] > 0 && choice.points[i] == 0 && open[i] && contenders[i].rank != Some(Rank::Up);
         let fallen: Vec<usize> = (0..open.len()).filter(|&i| fell(i)).collect();
-        let gate = fallen.iter().map(|&i| judges[i].run_began().unwrap_or_default()).chain(self.answered.gate).max();
+        let gate =
+            fallen.iter().map(|&i| judges[i].trouble_began().unwrap_or_default()).chain(self.answered.gate).max();
+        if let Some(stays) = self.stays_for_origin(&fallen, gate, open) {
+            return stays;
+        }
         let passed = |i: usize| gate.is_none_or(|gate| judges[i].has_passed_since(gate));
         if (0..open.len()).all(|i| choice.points[i] <= serving[i] || passed(i)) {
-            return Answer { gate: None, ..self.take(&choice.points, self.rule(choice)) };
+            let answer = self.take(&choice.points, self.rule(choice));
+            return Answer { gate: None, carried: self.carried(Some(choice)), ..answer };
         }
         let tried: Vec<Contender> = contenders
             .iter()
@@ -125,15 +168,31 @@ impl<'a> Answering<'a> {
         let Some(shares) = self.kept(open) else {
             return Answer { gate, waiting: true, ..self.take(&choice.points, self.rule(choice)) };
         };
-        let mut absolved = Vec::new();
+        let (mut absolved, mut origin_fault) = (Vec::new(), None);
         let rule = match fallen.is_empty() {
             true => "the last answer stays until another candidate has passed".to_owned(),
             false => {
-                let blame = self.blame(&fallen, &mut absolved).words(&self.name.rules.candidates);
+                let blame = self.blame(&fallen, &mut absolved);
+                origin_fault = blame.origin_fault();
+                let blame = blame.words(&self.name.rules.candidates);
                 format!("the last answer stays: no other has passed since the fault began; {blame}")
             }
         };
-        Answer { gate, waiting: true, absolved, ..self.as_before(Some(shares), rule) }
+        Answer { gate, waiting: true, absolved, origin_fault, ..self.as_before(Some(shares), rule) }
+    }
+
+    /// Those who fell did so by the origin's fault, or it may turn out so in a moment: nothing moves.
+    fn stays_for_origin(&self, fallen: &[usize], gate: Option<Time>, open: &[bool]) -> Option<Answer> {
+        let itself = |&&i: &&usize| self.name.judges[i].outage.is_none();
+        fallen.iter().find(itself)?;
+        let mut absolved = Vec::new();
+        let (words, origin_fault) = match self.blame(fallen, &mut absolved) {
+            blame @ Blame::OriginFails { .. } => (blame.words(&self.name.rules.candidates), blame.origin_fault()),
+            _ if self.name.origin.is_awaited() => ("the origin is being asked whether it fails too".to_owned(), None),
+            _ => return None,
+        };
+        let rule = format!("the last answer stays: {words}");
+        Some(Answer { gate, waiting: true, absolved, origin_fault, ..self.as_before(Some(self.kept(open)?), rule) })
     }
 
     /// Nobody can answer.
@@ -144,10 +203,15 @@ impl<'a> Answering<'a> {
         let held = self.held();
         let fallen: Vec<usize> = (0..open.len()).filter(|&i| held[i] > 0 && open[i]).collect();
         let all_drained = !open.contains(&true);
+        let mut origin_fault = None;
         let blame = match () {
             () if !allowed.contains(&true) => "`only` forbids all candidates".to_owned(),
             () if all_drained => "all candidates are drained".to_owned(),
-            () => self.blame(&fallen, &mut absolved).words(&self.name.rules.candidates),
+            () => {
+                let blame = self.blame(&fallen, &mut absolved);
+                origin_fault = blame.origin_fault();
+                blame.words(&self.name.rules.candidates)
+            }
         };
         let last = || self.kept(open).or_else(|| self.kept(allowed));
         let shares = match policy.empty {
@@ -161,7 +225,7 @@ impl<'a> Answering<'a> {
             _ => "all answer as if they were up",
         };
         let rule = format!("no candidate is usable, {what}; {blame}");
-        Answer { usable: false, waiting: true, absolved, ..self.as_before(shares, rule) }
+        Answer { usable: false, waiting: true, absolved, origin_fault, ..self.as_before(shares, rule) }
     }
 
     fn take(&self, points: &[u32], rule: String) -> Answer {
@@ -177,7 +241,7 @@ impl<'a> Answering<'a> {
     }
 
     fn as_if_up(&self, may: &[bool]) -> Option<Shares> {
-        let up = |i: usize| Contender { rank: may[i].then_some(Rank::Up), ..self.contender(i, true) };
+        let up = |i: usize| Contender { rank: may[i].then_some(Rank::Up), part: POINTS, ..self.contender(i, true) };
         let contenders: Vec<Contender> = (0..may.len()).map(up).collect();
         Shares::build(&widened(&choose(&contenders)?.points), self.answered.last.as_ref())
     }
@@ -185,10 +249,9 @@ impl<'a> Answering<'a> {
     /// Whose fault it looks like. What all noticed alike leaves no clean window behind.
     fn blame(&self, fallen: &[usize], absolved: &mut Vec<usize>) -> Blame {
         let (rules, judges) = (&self.name.rules, &self.name.judges);
-        let apart = rules.candidates.iter().map(|c| c.probe.every + c.probe.timeout).max().unwrap_or_default();
         let Some(&first) = fallen.iter().max_by_key(|&&i| judges[i].run_began()) else { return Blame::NoEvidence };
-        let blame = blame(first, judges, apart);
-        if let Blame::Origin { settled: true, party, .. } = &blame {
+        let blame = blame(first, judges, &self.name.origin, apart(&rules.candidates));
+        if let Blame::Origin { settled: true, party, .. } | Blame::OriginFails { party, .. } = &blame {
             absolved.extend(party);
         }
         blame
@@ -219,6 +282,7 @@ impl<'a> Answering<'a> {
         let judge = &self.name.judges[at];
         let rank = match self.counts_as_up(at) {
             true => Some(Rank::Up),
+            false if judge.outage.is_some() => None,
             false => Rank::of(judge.summary.standing, judge.summary.alone, judge.summary.failing),
         };
         Contender {
@@ -227,7 +291,14 @@ impl<'a> Answering<'a> {
             level: self.terms.level(candidate),
             weight: candidate.weight,
             cap: candidate.max,
+            part: self.part(at),
         }
+    }
+
+    /// How much of its share a candidate may hold, in points of the whole: what its ramp has come to.
+    pub(super) fn part(&self, at: usize) -> u32 {
+        let ramp = self.name.judges[at].summary.ramp.filter(|_| !self.carries(at));
+        ramp.as_ref().map_or(POINTS, Ramp::part)
     }
 
     /// Not probed yet in the first round.
@@ -251,7 +322,9 @@ impl<'a> Answering<'a> {
     fn in_doubt(&self, at: usize) -> bool {
         let Some(judge) = self.name.judges.get(at) else { return true };
         let summary = &judge.summary;
-        summary.failing || Rank::of(summary.standing, summary.alone, summary.failing) != Some(Rank::Up)
+        summary.failing
+            || judge.outage.is_some()
+            || Rank::of(summary.standing, summary.alone, summary.failing) != Some(Rank::Up)
     }
 }
 

@@ -1,12 +1,17 @@
 //! Whose fault it looks like, when a candidate that serves has fallen and no sibling passes.
 //!
-//! | siblings that were ready when it began to fail | it looks like |
-//! | --- | --- |
-//! | any other passes, be it drained or forbidden | not the origin's fault |
-//! | there are none | nobody can tell |
-//! | one has neither passed nor failed since | wait: its probe is on the way |
-//! | all fail with the same stage and status class | the origin's fault |
-//! | all fail, some in another way | faults of their own |
+//! | siblings that were ready when it began to fail | the origin itself (`origin`) | it looks like |
+//! | --- | --- | --- |
+//! | whatever they do | fails | the origin's fault |
+//! | any other passes, be it drained or forbidden | passes, or not known | not the origin's fault |
+//! | there are none | passes | not the origin's fault |
+//! | there are none | not known | nobody can tell |
+//! | one has neither passed nor failed since | passes, or not known | wait: its probe is on the way |
+//! | all fail with the same stage and status class | passes | not the origin's fault, as seen from here |
+//! | all fail with the same stage and status class | not known | the origin's fault |
+//! | all fail, some in another way | passes, or not known | faults of their own |
+//!
+//! A candidate that counts as down by its provider and has not failed itself is its provider's.
 //!
 //! A sibling that was not ready before is no evidence: it would fail whatever the origin does. Candidates notice one
 //! fault up to a round apart, so a sibling that fell a little earlier counts as ready.
@@ -14,6 +19,7 @@
 use std::time::Duration;
 
 use super::judge::Judge;
+use super::origin::OriginWatch;
 use super::policy::Candidate;
 use super::time::Time;
 use super::transition::Standing;
@@ -21,6 +27,12 @@ use super::transition::Standing;
 /// Whose fault it looks like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Blame {
+    /// It has not failed itself: its provider is down.
+    Provider(String),
+    /// The origin was asked, and fails itself.
+    OriginFails { reason: String, party: Vec<usize> },
+    /// All fail alike, or there is no other; but the origin was asked, and passes.
+    OriginPasses,
     /// This one passes, though it may not answer.
     NotOrigin(usize),
     /// No sibling was ready before.
@@ -37,6 +49,9 @@ impl Blame {
     /// What the rule says of it.
     pub(super) fn words(&self, candidates: &[Candidate]) -> String {
         match self {
+            Self::Provider(words) => words.clone(),
+            Self::OriginFails { reason, .. } => format!("the origin itself fails: {reason}"),
+            Self::OriginPasses => "not the origin's fault: it passes when asked itself".to_owned(),
             Self::NotOrigin(passes) => {
                 let id = candidates.get(*passes).map_or("another", |candidate| &*candidate.id);
                 format!("not the origin's fault: {id} passes")
@@ -47,21 +62,49 @@ impl Blame {
             Self::Differs => "all fail, but not alike".to_owned(),
         }
     }
+
+    /// Why it is the origin's fault, if it is.
+    pub(super) fn origin_fault(&self) -> Option<String> {
+        match self {
+            Self::OriginFails { reason, .. } => Some(format!("the origin itself fails: {reason}")),
+            Self::Origin { reason, .. } => Some(format!("it looks like the origin's fault: {reason} through all")),
+            _ => None,
+        }
+    }
+
+    /// Whether a fall of this kind counts for its provider. None where it cannot be told yet.
+    pub(super) fn counts_for_provider(&self) -> Option<bool> {
+        match self {
+            Self::OriginFails { .. } | Self::Origin { .. } => Some(false),
+            Self::NotOrigin(_) | Self::NoEvidence | Self::OriginPasses | Self::Differs | Self::Provider(_) => {
+                Some(true)
+            }
+            Self::Waiting => None,
+        }
+    }
 }
 
 /// Whose fault the fall of one candidate looks like. `apart` is how far apart candidates may notice one fault.
-pub(super) fn blame(fallen: usize, judges: &[Judge], apart: Duration) -> Blame {
+pub(super) fn blame(fallen: usize, judges: &[Judge], origin: &OriginWatch, apart: Duration) -> Blame {
     let judge = &judges[fallen];
+    if let Some(outage) = judge.outage.as_ref().filter(|_| judge.summary.standing != Standing::Down) {
+        return Blame::Provider(outage.words.clone());
+    }
     let (Some(began), Some(seen)) = (judge.run_began(), judge.last_fault.as_ref()) else { return Blame::NoEvidence };
     let others = (0..judges.len()).filter(|&i| i != fallen);
+    let since = began.before(apart);
+    if let Some(reason) = origin.fails_since(began) {
+        let fell = |&i: &usize| judges[i].summary.standing == Standing::Down && judges[i].run_began() >= Some(since);
+        let party = others.filter(fell).chain([fallen]).collect();
+        return Blame::OriginFails { reason: reason.to_owned(), party };
+    }
     let passes = |&i: &usize| judges[i].has_passed_since(began) && judges[i].failing_since(began).is_none();
     if let Some(passes) = others.clone().find(passes) {
         return Blame::NotOrigin(passes);
     }
-    let since = began.before(apart);
     let siblings: Vec<usize> = others.filter(|&i| was_ready(&judges[i], since, began)).collect();
     if siblings.is_empty() {
-        return Blame::NoEvidence;
+        return if origin.passes_since(began) { Blame::OriginPasses } else { Blame::NoEvidence };
     }
     let faults: Vec<_> = siblings.iter().map(|&i| judges[i].failing_since(since)).collect();
     if faults.iter().flatten().any(|fault| !fault.is_like(&seen.fault)) {
@@ -70,10 +113,18 @@ pub(super) fn blame(fallen: usize, judges: &[Judge], apart: Duration) -> Blame {
     if faults.contains(&None) {
         return Blame::Waiting;
     }
+    if origin.passes_since(began) {
+        return Blame::OriginPasses;
+    }
     let mut party = siblings;
     party.push(fallen);
     let settled = party.iter().all(|&i| judges[i].summary.standing == Standing::Down);
     Blame::Origin { reason: seen.fault.reason.clone(), settled, party }
+}
+
+/// How far apart the candidates of a name may notice one fault: a round, and the limit of a probe.
+pub(super) fn apart(candidates: &[Candidate]) -> Duration {
+    candidates.iter().map(|c| c.probe.every.saturating_add(c.probe.timeout)).max().unwrap_or_default()
 }
 
 fn was_ready(judge: &Judge, since: Time, began: Time) -> bool {

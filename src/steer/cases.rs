@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::areas::PLAIN;
 use super::effects::Effects;
 use super::fixture::{IDS, NAME, START, candidate, key, seen, steered};
+use super::inquiry::{Finding, Inquiry};
 use super::judge::CandidateMemory;
-use super::observation::{Cause, Family, Observation};
+use super::observation::{Cause, Family, Observation, Outcome};
 use super::overrides::{DrainSubject, Order, Override};
 use super::policy::{AreaPolicy, Candidate, Preference, SteeredName, Target};
 use super::steering::Steering;
@@ -174,6 +175,11 @@ fn a_slow_pass_does_not_hide_one_that_began_later() {
     steering.observe(&began(6, seen(2, V4, Cause::Sibling, None, at(6))), at(6));
     steering.observe(&began(4, seen(2, V4, Cause::Paced, None, at(7))), at(7));
     steering.observe(&began(5, seen(1, V4, Cause::Paced, Some(500), at(8))), at(8));
+    // Two providers fail at once: what waits for the anchors counts once they have passed.
+    assert_eq!(steering.candidate(&key(1)).unwrap().standing, Standing::Up);
+    let (inquiry, outcome) = (Inquiry::Anchors(Family::V4), Outcome::Pass { latency: Duration::from_millis(20) });
+    steering.found(&Finding { inquiry, began: at(8), ended: at(8), outcome }, at(8));
+    assert_eq!(steering.candidate(&key(1)).unwrap().standing, Standing::Down);
     let decision = steering.decision(NAME, PLAIN).unwrap();
     assert!((decision.reasons[2].share - 1.0).abs() < f64::EPSILON, "{decision:?}");
 }

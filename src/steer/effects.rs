@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::inquiry::Inquiry;
 use super::observation::{CandidateKey, Cause};
 use super::time::Time;
 use super::transition::Transition;
@@ -13,6 +14,8 @@ pub struct Effects {
     pub transitions: Vec<Transition>,
     /// Probes out of pace.
     pub probes: Vec<ProbeWanted>,
+    /// What else to ask, for evidence.
+    pub inquiries: Vec<Inquiry>,
     /// Names whose decision changed in any way, be it only the TTL or a reason: to publish. Names that are no longer
     /// steered: to forget.
     pub decided: Vec<Arc<str>>,
@@ -34,6 +37,7 @@ impl Effects {
     pub fn append(&mut self, later: Self) {
         self.transitions.extend(later.transitions);
         self.probes.extend(later.probes);
+        self.inquiries.extend(later.inquiries);
         self.decided.extend(later.decided);
         self.remembered.extend(later.remembered);
     }

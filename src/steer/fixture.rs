@@ -64,6 +64,7 @@ pub(super) fn candidate(id: &str, home: &str, fall: u32) -> Candidate {
             share_of: 20,
             clean: Duration::from_secs(300),
             ramp: Duration::ZERO,
+            step: None,
         },
     }
 }

@@ -10,17 +10,26 @@
 //! | up | impaired | impaired | |
 //! | up | down | impaired alone | other |
 //! | up | recovering | impaired alone | other |
+//! | up | ramping | up | |
 //! | up | unknown | up | |
 //! | impaired | impaired | impaired | |
 //! | impaired | down | impaired | other |
 //! | impaired | recovering | impaired | other |
+//! | impaired | ramping | impaired | |
 //! | impaired | unknown | impaired | |
 //! | down | down | down | |
 //! | down | recovering | recovering | one |
+//! | down | ramping | ramping | one |
 //! | down | unknown | down | |
 //! | recovering | recovering | recovering | |
+//! | recovering | ramping | ramping | one |
 //! | recovering | unknown | recovering | |
+//! | ramping | ramping | ramping | |
+//! | ramping | unknown | ramping | |
 //! | unknown | unknown | unknown | |
+//!
+//! A family ramps only while no other serves: where one is up or impaired, the clients are there already, and the return
+//! of the other moves nobody. Of two that ramp the one that has come further says how far the candidate has.
 //!
 //! A family is tracked once an observation with an address of it has come, and no longer when none came for three
 //! rounds while the other was seen. An observation without an address (the target does not resolve) counts for every
@@ -28,6 +37,7 @@
 
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -35,11 +45,14 @@ use siphasher::sip::SipHasher13;
 
 use super::observation::{Family, Fault, Observation, Outcome};
 use super::policy::Candidate;
+pub use super::ramp::Ramp;
+use super::tally::{COUNTED_FOR, Entry, Fallen, FaultClass, TOGETHER};
 use super::time::Time;
+use super::together::Outage;
 use super::track::Track;
 pub use super::track::TrackMemory;
 pub(super) use super::track::silence as silence_of;
-use super::transition::Standing;
+use super::transition::{Standing, Verdict as Believed};
 
 /// What a restart needs to know of a candidate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +64,9 @@ pub struct CandidateMemory {
     pub tracks: Vec<TrackMemory>,
     /// Of the target and the probe rule that it was judged by; with others it starts anew.
     pub fingerprint: u64,
+    /// When it fell last, if that counts for its provider.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fell_with_provider: Option<Time>,
 }
 
 /// A candidate as it stands now: what views and explanations show.
@@ -68,10 +84,14 @@ pub struct CandidateState {
     pub last_fault: Option<SeenFault>,
     /// When its clean window ends, while it recovers; the later one of two.
     pub clean_until: Option<Time>,
+    /// How far its share has grown back, while it ramps.
+    pub ramp: Option<Ramp>,
     /// Each tracked family with its own standing.
     pub families: Vec<(Family, Standing)>,
     /// The family that address answers leave out.
     pub left_out: Option<Family>,
+    /// Why it counts as down though it has not fallen itself: `provider cloudflare is down (...)`.
+    pub counts_as_down: Option<String>,
     memory: CandidateMemory,
 }
 
@@ -90,6 +110,18 @@ pub struct SeenFault {
     pub fault: Fault,
 }
 
+/// A fall of a candidate that was up before.
+#[derive(Clone, Debug)]
+pub(super) struct Fell {
+    pub(super) at: Time,
+    /// When its failures began.
+    pub(super) began: Time,
+    /// Not known any more after a restart.
+    pub(super) fault: Option<Fault>,
+    /// Whether it counts for its provider; none as long as that cannot be told.
+    pub(super) counts: Option<bool>,
+}
+
 /// The standing of a candidate over its families.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Summary {
@@ -99,6 +131,8 @@ pub(super) struct Summary {
     pub(super) left_out: Option<Family>,
     /// The last probe of a family that is not down has failed.
     pub(super) failing: bool,
+    /// How far its share has grown back, while it ramps.
+    pub(super) ramp: Option<Ramp>,
 }
 
 /// One candidate under judgement.
@@ -125,6 +159,12 @@ pub(super) struct Judge {
     pub(super) unsaved: bool,
     /// The standing that it had by another rule or at another target, until that is told.
     pub(super) lost: Option<Standing>,
+    /// Its last fall from being up.
+    pub(super) fell: Option<Fell>,
+    /// What it adds to its provider's account now.
+    pub(super) entry: Entry,
+    /// It counts as down by its provider.
+    pub(super) outage: Option<Arc<Outage>>,
 }
 
 /// What one observation, or time, did to a candidate.
@@ -139,6 +179,8 @@ pub(super) struct Verdict {
     pub(super) remember: bool,
     /// What the name decides by has changed.
     pub(super) matters: bool,
+    /// A family fell: which, and what was remembered of it before.
+    pub(super) fell: Option<TrackMemory>,
 }
 
 /// A candidate's standing changed.
@@ -166,6 +208,9 @@ impl Judge {
             asked: None,
             unsaved: false,
             lost: None,
+            fell: None,
+            entry: Entry::default(),
+            outage: None,
         }
     }
 
@@ -186,6 +231,8 @@ impl Judge {
             judge.since = memory.since.min(now);
             judge.summary = judge.summarise();
         }
+        let fell = memory.fell_with_provider.filter(|_| judge.summary.standing.verdict() == Believed::Down);
+        judge.fell = fell.map(|at| Fell { at: at.min(now), began: at.min(now), fault: None, counts: Some(true) });
         judge.unsaved = judge.memory() != *memory;
         judge
     }
@@ -196,6 +243,7 @@ impl Judge {
             since: self.since,
             tracks: self.tracks.iter().map(|track| track.memory).collect(),
             fingerprint: self.fingerprint,
+            fell_with_provider: self.fell.as_ref().filter(|fell| fell.counts == Some(true)).map(|fell| fell.at),
         }
     }
 
@@ -210,8 +258,10 @@ impl Judge {
             last_latency: self.last_pass.map(|(_, _, latency)| latency),
             last_fault: self.last_fault.clone(),
             clean_until: self.clean_until(),
+            ramp: self.summary.ramp,
             families: self.tracks.iter().filter_map(|t| Some((t.memory.family?, t.standing()))).collect(),
             left_out: self.summary.left_out,
+            counts_as_down: self.outage.as_ref().map(|outage| outage.words.clone()),
             memory: self.memory(),
         }
     }
@@ -230,10 +280,75 @@ impl Judge {
         self.tracks.iter().filter_map(|track| track.run_began).max()
     }
 
+    /// When what keeps it from answering began: its own failures, or its provider's.
+    pub(super) fn trouble_began(&self) -> Option<Time> {
+        self.run_began().max(self.outage.as_ref().map(|outage| outage.began))
+    }
+
+    /// Whether it has passed in a probe that ended at `since` or later, and its last one has not failed.
+    pub(super) fn passes_since(&self, since: Time) -> bool {
+        self.last_pass.is_some_and(|(_, ended, _)| ended >= since) && !self.summary.failing
+    }
+
+    /// What it adds to its provider's account. Where the provider is not up, who fell goes on to count while it is down.
+    pub(super) fn entry(&self, provider: Believed, now: Time) -> Entry {
+        let counted = Entry { counted: true, fallen: None };
+        match (self.summary.standing.verdict(), &self.fell) {
+            (Believed::Up | Believed::Impaired, _) => counted,
+            (Believed::Down, Some(fell)) if now.since(fell.at) < COUNTED_FOR => match fell.counts {
+                Some(true) => {
+                    let stays = self.entry.fallen.is_some()
+                        && self.summary.standing == Standing::Down
+                        && matches!(provider, Believed::Impaired | Believed::Down);
+                    let fallen = Fallen { class: FaultClass::of(fell.fault.as_ref()), began: fell.began };
+                    Entry { counted: true, fallen: (stays || now.since(fell.at) < TOGETHER).then_some(fallen) }
+                }
+                // It was up a moment ago.
+                None => counted,
+                Some(false) => Entry::default(),
+            },
+            _ => Entry::default(),
+        }
+    }
+
+    /// The families that it is tracked in; IPv4 where nothing has resolved yet.
+    pub(super) fn families(&self) -> Vec<Family> {
+        let known: Vec<Family> = self.tracks.iter().filter_map(|track| track.memory.family).collect();
+        if known.is_empty() { vec![Family::V4] } else { known }
+    }
+
+    /// A failure that counts nothing was seen: the families are watched all the same.
+    pub(super) fn touch(&mut self, families: &[Family], now: Time) {
+        let of = |track: &&mut Track| track.memory.family.is_none_or(|family| families.contains(&family));
+        self.tracks.iter_mut().filter(of).for_each(|track| track.seen = now);
+    }
+
+    /// A run of failures that began in this time was the vantage's.
+    pub(super) fn forgive(&mut self, family: Family, from: Time, until: Time) {
+        for track in self.tracks.iter_mut().filter(|track| track.memory.family.is_none_or(|of| of == family)) {
+            let was_then = track.run_began.is_some_and(|began| began >= from && began <= until);
+            if was_then && track.standing() != Standing::Down {
+                track.in_row = 0;
+            }
+        }
+    }
+
+    /// A fall was the vantage's: what was believed before is believed again.
+    pub(super) fn take_back(&mut self, before: TrackMemory, now: Time) -> Verdict {
+        let mut verdict = Verdict::default();
+        let track = self.tracks.iter_mut().find(|track| track.memory.family == before.family);
+        let Some(track) = track.filter(|track| track.standing() == Standing::Down) else { return verdict };
+        track.memory = before;
+        track.in_row = 0;
+        verdict.remember = true;
+        self.settle(&[(before.family, "its fall is taken back: it was the vantage's".to_owned())], now, &mut verdict);
+        verdict
+    }
+
     /// Whether it was up or impaired at `time`, as far as is remembered.
     pub(super) fn was_ready_at(&self, time: Time) -> bool {
         let standing = if self.since > time { self.previous } else { self.summary.standing };
-        matches!(standing, Standing::Up | Standing::Impaired)
+        matches!(standing, Standing::Up | Standing::Impaired | Standing::Ramping)
     }
 
     /// Its last fault, if it has failed since and its last probe was not a pass.
@@ -241,6 +356,16 @@ impl Judge {
         let seen = self.last_fault.as_ref()?;
         let passed_later = self.last_pass.is_some_and(|(_, ended, _)| ended > seen.at);
         (seen.at >= since && !passed_later).then_some(&seen.fault)
+    }
+
+    /// Whether what the probe saw is about the present target and rule.
+    pub(super) fn is_about(&self, seen: &Observation) -> bool {
+        seen.began >= self.created
+    }
+
+    /// Its fall looked like the origin's fault, which is not over yet.
+    pub(super) fn is_absolved_for_ever(&self) -> bool {
+        self.tracks.iter().any(|track| track.memory.absolved_until == Some(Time(u64::MAX)))
     }
 
     /// Its fall looked like the origin's fault. Tells whether that is new.
@@ -258,8 +383,9 @@ impl Judge {
         self.tracks.iter().any(|track| track.memory.absolved_until.is_some())
     }
 
-    pub(super) fn observe(&mut self, seen: &Observation, candidate: &Candidate, now: Time) -> Verdict {
-        if seen.began < self.created {
+    /// Takes in what a probe saw. `hasty`: its provider is impaired or down, one failure is enough.
+    pub(super) fn observe(&mut self, seen: &Observation, candidate: &Candidate, hasty: bool, now: Time) -> Verdict {
+        if !self.is_about(seen) {
             return Verdict::default();
         }
         let first = !std::mem::replace(&mut self.observed, true);
@@ -274,7 +400,11 @@ impl Judge {
                 continue;
             }
             let before = track.memory;
+            track.hasty = hasty;
             let step = track.observe(seen, candidate, now);
+            if before.standing != Standing::Down && track.standing() == Standing::Down {
+                verdict.fell = Some(before);
+            }
             verdict.remember |= before != track.memory;
             verdict.first_failure |= step.first_failure;
             if let Some(pause) = step.reprobe {
@@ -289,17 +419,36 @@ impl Judge {
             verdict.reprobe = None;
         }
         self.asked = verdict.reprobe.or(self.asked);
+        verdict.remember |= self.end_ramps(&mut whys, now);
         self.settle(&whys, now, &mut verdict);
+        verdict.matters |= self.leave_outage(seen);
         verdict
     }
 
-    /// Time has come to `now`.
-    pub(super) fn tick(&mut self, candidate: &Candidate, now: Time) -> Verdict {
-        let mut whys = Vec::new();
-        for track in &mut self.tracks {
-            whys.extend(track.tick(candidate, now).map(|why| (track.memory.family, why)));
+    /// Its own evidence outweighs its provider's: it passed, or fell itself. Tells whether anything changed.
+    fn leave_outage(&mut self, seen: &Observation) -> bool {
+        let Some(outage) = &self.outage else { return false };
+        let passes = matches!(seen.outcome, Outcome::Pass { .. }) && seen.began >= outage.at && !self.summary.failing;
+        let leaves = self.summary.standing == Standing::Down || (passes && !outage.all);
+        if leaves {
+            self.outage = None;
         }
-        let mut verdict = Verdict { remember: !whys.is_empty(), ..Verdict::default() };
+        leaves
+    }
+
+    /// Time has come to `now`. In a family that is frozen no window ends by time: it is not watched.
+    pub(super) fn tick(&mut self, candidate: &Candidate, frozen: [bool; 2], now: Time) -> Verdict {
+        let mut whys = Vec::new();
+        let mut verdict = Verdict::default();
+        for track in &mut self.tracks {
+            if track.memory.family.map_or(frozen != [false; 2], |family| frozen[family as usize]) {
+                continue;
+            }
+            let before = track.memory;
+            whys.extend(track.tick(candidate, now).map(|why| (track.memory.family, why)));
+            verdict.remember |= before != track.memory;
+        }
+        verdict.remember |= self.end_ramps(&mut whys, now);
         self.settle(&whys, now, &mut verdict);
         verdict
     }
@@ -307,6 +456,24 @@ impl Judge {
     /// When `tick` has something to do.
     pub(super) fn due(&self, now: Time) -> Option<Time> {
         self.tracks.iter().filter_map(|track| track.due(now)).min()
+    }
+
+    /// No family ramps beside one that serves. Tells whether one did.
+    fn end_ramps(&mut self, whys: &mut Vec<(Option<Family>, String)>, now: Time) -> bool {
+        let serves = |track: &Track| matches!(track.standing(), Standing::Up | Standing::Impaired);
+        if !self.tracks.iter().any(serves) {
+            return false;
+        }
+        let mut ended = false;
+        for track in &mut self.tracks {
+            let family = track.memory.family;
+            if track.end_ramp(now) {
+                ended = true;
+                whys.retain(|(other, _)| *other != family);
+                whys.push((family, "its clean window is over, and the other family serves".to_owned()));
+            }
+        }
+        ended
     }
 
     fn note(&mut self, seen: &Observation) {
@@ -344,7 +511,7 @@ impl Judge {
             return true;
         }
         let track = match self.tracks.first() {
-            Some(other) if matches!(other.standing(), Standing::Down | Standing::Recovering) => {
+            Some(other) if matches!(other.standing(), Standing::Down | Standing::Recovering | Standing::Ramping) => {
                 other.for_sibling_family(family, now)
             }
             _ => Track::new(Some(family), now),
@@ -363,11 +530,12 @@ impl Judge {
         if before.standing == after.standing {
             return;
         }
+        self.note_fall(before.standing, after.standing, now);
         self.since = now;
         self.previous = before.standing;
         verdict.remember = true;
         self.fault_of_standing = match after.standing {
-            Standing::Up | Standing::Unknown => None,
+            Standing::Up | Standing::Ramping | Standing::Unknown => None,
             Standing::Impaired | Standing::Down | Standing::Recovering => {
                 self.last_fault.as_ref().map(|s| s.fault.clone())
             }
@@ -385,12 +553,29 @@ impl Judge {
         });
     }
 
+    fn note_fall(&mut self, from: Standing, to: Standing, now: Time) {
+        let was_up = matches!(from, Standing::Up | Standing::Ramping | Standing::Impaired);
+        let relapses = from == Standing::Recovering && self.fell.is_some();
+        match to {
+            Standing::Down if was_up || relapses => {
+                let fault = self.last_fault.as_ref().map(|seen| seen.fault.clone());
+                let own = fault.as_ref().is_some_and(Fault::is_own_configuration);
+                let began = self.run_began().unwrap_or(now);
+                self.fell = Some(Fell { at: now, began, fault, counts: own.then_some(false) });
+            }
+            Standing::Up | Standing::Ramping | Standing::Impaired | Standing::Unknown => self.fell = None,
+            Standing::Down | Standing::Recovering => {}
+        }
+    }
+
     fn summarise(&self) -> Summary {
         let mut summary = match self.tracks.as_slice() {
             [] => Summary::default(),
             [one] => Summary { standing: one.standing(), ..Summary::default() },
             [one, other, ..] => join(one, other),
         };
+        let ramps = || self.tracks.iter().filter_map(Track::ramp).max_by_key(|ramp| (ramp.percent, ramp.until));
+        summary.ramp = (summary.standing == Standing::Ramping).then(ramps).flatten();
         summary.failing = self.tracks.iter().any(|track| track.in_row > 0 && track.standing() != Standing::Down);
         summary
     }
@@ -398,7 +583,7 @@ impl Judge {
 
 /// The table above.
 fn join(one: &Track, other: &Track) -> Summary {
-    use Standing::{Down, Impaired, Recovering, Unknown, Up};
+    use Standing::{Down, Impaired, Ramping, Recovering, Unknown, Up};
     let (standing, alone, out) = match (one.standing(), other.standing()) {
         (Up, Down | Recovering) => (Impaired, true, Some(other)),
         (Down | Recovering, Up) => (Impaired, true, Some(one)),
@@ -406,12 +591,15 @@ fn join(one: &Track, other: &Track) -> Summary {
         (Down | Recovering, Impaired) => (Impaired, false, Some(one)),
         (Down, Recovering) => (Recovering, false, Some(one)),
         (Recovering, Down) => (Recovering, false, Some(other)),
+        (Ramping, Down | Recovering) => (Ramping, false, Some(other)),
+        (Down | Recovering, Ramping) => (Ramping, false, Some(one)),
         (Up, Impaired) | (Impaired, Up) => (Impaired, false, None),
+        (Ramping, serves @ (Up | Impaired)) => (serves, false, None),
         (a, Unknown) => (a, false, None),
         (Unknown, b) => (b, false, None),
         (a, _) => (a, false, None),
     };
-    Summary { standing, alone, left_out: out.and_then(|track| track.memory.family), failing: false }
+    Summary { standing, alone, left_out: out.and_then(|track| track.memory.family), ..Summary::default() }
 }
 
 /// Of the target and the probe rule, the same over restarts of one build.
@@ -428,8 +616,8 @@ mod tests {
 
     fn track(family: Family, word: &str) -> Track {
         let mut track = Track::new(Some(family), Time(0));
-        use Standing::{Down, Impaired, Recovering, Unknown, Up};
-        let standings = [Up, Impaired, Down, Recovering, Unknown];
+        use Standing::{Down, Impaired, Ramping, Recovering, Unknown, Up};
+        let standings = [Up, Impaired, Down, Recovering, Ramping, Unknown];
         track.memory.standing = *standings.iter().find(|standing| standing.as_str() == word).expect("a standing");
         track
     }
@@ -441,7 +629,7 @@ mod tests {
             .filter_map(|line| line.strip_prefix("//! | "))
             .filter(|row| !row.starts_with("one |") && !row.starts_with("---"))
             .collect();
-        assert_eq!(rows.len(), 15);
+        assert_eq!(rows.len(), 21);
         for row in rows {
             let cells: Vec<&str> = row.split('|').map(str::trim).collect();
             for (one, other) in [(Family::V4, Family::V6), (Family::V6, Family::V4)] {
@@ -470,6 +658,7 @@ mod tests {
                 ..TrackMemory::default()
             }],
             fingerprint: 7,
+            fell_with_provider: Some(Time(6)),
         };
         let json = serde_json::to_string(&memory).unwrap();
         assert_eq!(serde_json::from_str::<CandidateMemory>(&json).unwrap(), memory);

@@ -1,9 +1,11 @@
 //! The pure core: observations become verdicts, verdicts become decisions.
 //!
 //! ```text
-//! Observation -> track (one address family) -> judge (one candidate) -> name (blame, who, shares) -> Decision
-//!                                                                          ^
-//! Override ----------------------------------------------------------------'
+//! Observation -> vantage (does it count?) -> track (one address family) -> judge (one candidate)
+//!                                                                               |        |
+//!                                           tally (one provider) <--- blame ----'        |
+//!                                                   |                                    v
+//! Override -----------------------------------------+------------------> name (who, cohorts, shares) -> Decision
 //! ```
 //!
 //! Verdicts are one for all clients; decisions are one for each area rule of a name (`areas`).
@@ -17,26 +19,34 @@ pub mod areas;
 mod blame;
 #[cfg(test)]
 mod cases;
+mod cohorts;
 pub mod decision;
+mod doubt;
 pub mod effects;
 #[cfg(test)]
 mod fixture;
 pub mod home;
+pub mod inquiry;
 pub mod judge;
 mod name;
 pub mod observation;
 pub mod orders;
+mod origin;
 pub mod overrides;
 pub mod policy;
 #[cfg(test)]
 mod properties;
 pub mod provider;
+mod ramp;
 mod reasons;
 mod recent;
 pub mod shares;
 mod sharing;
 pub mod steering;
+pub mod tally;
 pub mod time;
+mod together;
 mod track;
 pub mod transition;
+pub mod vantage;
 mod who;

@@ -12,6 +12,7 @@ use super::decision::{Decision, KeptShares, LastShares, Source};
 use super::judge::{CandidateMemory, Judge};
 use super::observation::{CandidateKey, Family};
 use super::orders::Orders;
+use super::origin::OriginWatch;
 use super::policy::{Candidate, SteeredName};
 use super::reasons::words_of;
 use super::shares::Shares;
@@ -28,6 +29,9 @@ pub(super) struct NameState {
     pub(super) areas: Arc<AreaRules>,
     pub(super) judges: Vec<Judge>,
     pub(super) orders: Orders,
+    pub(super) origin: OriginWatch,
+    /// Whether a fall counts for its provider cannot be told yet.
+    pub(super) unblamed: bool,
     /// By number of the area rule; never empty.
     pub(super) answers: Vec<Answered>,
     /// The families that the decisions leave out, by candidate.
@@ -52,6 +56,11 @@ pub(super) struct Answered {
     /// Who is to gain clients must have passed in a probe that began no earlier: since the fault that made the clients
     /// leave, or at all after a restart. None once the best have, and serve.
     pub(super) gate: Option<Time>,
+    /// It stays since it is the origin's fault, in words.
+    pub(super) origin_fault: Option<String>,
+    /// Those that ramp and took all of these clients when no other was up, by id: what they carry they keep, so their
+    /// ramp is over for these clients.
+    pub(super) carried: Vec<Arc<str>>,
 }
 
 /// How the decisions of a name changed.
@@ -88,8 +97,9 @@ impl NameState {
             None => Judge::new(candidate, now),
         };
         let judges: Vec<Judge> = rules.candidates.iter().map(judge).collect();
-        let answers: Vec<Answered> =
+        let mut answers: Vec<Answered> =
             (0..areas.count()).map(|number| Answered::kept(rules, &areas, number, last)).collect();
+        answers.iter_mut().for_each(|answered| answered.carry(rules, &judges));
         let longest = rules.candidates.iter().map(|c| c.probe.timeout).max().unwrap_or_default();
         let end = now.after(longest.saturating_mul(2).saturating_add(FIRST_ROUND_GRACE));
         Self {
@@ -98,6 +108,8 @@ impl NameState {
             left_out: judges.iter().map(|judge| judge.summary.left_out).collect(),
             judges,
             orders: Orders::default(),
+            origin: OriginWatch::default(),
+            unblamed: false,
             first_round_until: answers.iter().all(|answered| answered.last.is_none()).then_some(end),
             answers,
             due: None,
@@ -139,6 +151,9 @@ impl NameState {
                 index(rules.candidates.iter().position(|candidate| candidate.id == *id)?)
             };
             self.answers.iter_mut().for_each(|answered| answered.renumber(renumber));
+        }
+        if old.policy.origin != rules.policy.origin {
+            self.origin = OriginWatch::default();
         }
         Self { rules: Arc::clone(rules), judges, left_out, ..self }
     }
@@ -210,7 +225,12 @@ impl NameState {
 
     /// When time alone changes something.
     pub(super) fn next_due(&self, now: Time) -> Option<Time> {
-        self.judges.iter().filter_map(|judge| judge.due(now)).chain(self.first_round_until).min()
+        self.judges
+            .iter()
+            .filter_map(|judge| judge.due(now))
+            .chain(self.first_round_until)
+            .chain(self.origin.due())
+            .min()
     }
 
     /// Decides anew, for each area rule, from all that is known.
@@ -233,6 +253,8 @@ impl NameState {
             let to = self.words(&decision.source);
             let Some(answered) = self.answers.get_mut(number) else { continue };
             (answered.usable, answered.waiting, answered.gate) = (answer.usable, answer.waiting, answer.gate);
+            answered.origin_fault = answer.origin_fault;
+            answered.carried = answer.carried;
             redecided.changed |= answered.take(decision, sharing);
             let from = answered.words.replace(to.clone()).unwrap_or_else(|| "nothing".to_owned());
             if from != to {
@@ -272,6 +294,19 @@ impl Answered {
             last,
             ..Self::default()
         }
+    }
+
+    /// After a restart: who ramps and held more than its part.
+    fn carry(&mut self, rules: &SteeredName, judges: &[Judge]) {
+        let Some(last) = &self.last else { return };
+        let more = |at: usize| {
+            let ramp = judges.get(at)?.summary.ramp?;
+            // A point may be one of rounding.
+            Some(last.points(index(at)?) > ramp.part() + 1)
+        };
+        let all = rules.candidates.iter().enumerate();
+        self.carried =
+            all.filter(|(at, _)| more(*at) == Some(true)).map(|(_, candidate)| candidate.id.clone()).collect();
     }
 
     /// The candidates have other numbers now.

@@ -126,7 +126,22 @@ pub struct Fault {
     pub reason: String,
 }
 
+/// How the reason of a fault begins where a provider answers that it does not know the hostname.
+pub const NOT_CLAIMED: &str = "hostname not claimed";
+
 impl Fault {
+    /// Whether it is the customer's own configuration at this provider that is wrong: a certificate that is not good, or a
+    /// hostname that the provider does not know (421, RFC 9110 section 15.5.20, or by [`NOT_CLAIMED`]). Of the provider it
+    /// says nothing.
+    pub fn is_own_configuration(&self) -> bool {
+        self.certificate.is_some() || self.status == Some(421) || self.reason.starts_with(NOT_CLAIMED)
+    }
+
+    /// Whether a certificate is expired or not yet valid.
+    pub fn is_out_of_time(&self) -> bool {
+        matches!(self.certificate, Some(CertificateFault::Expired | CertificateFault::NotYetValid))
+    }
+
     /// Whether two faults look alike from outside: the same stage and the same class of status (`5xx`).
     pub fn is_like(&self, other: &Self) -> bool {
         self.stage == other.stage && self.status.map(|s| s / 100) == other.status.map(|s| s / 100)

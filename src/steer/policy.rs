@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use siphasher::sip::SipHasher13;
 
 use super::home::Home;
 
@@ -188,6 +190,27 @@ pub struct JudgementRule {
     pub share_of: u16,
     /// The clean window.
     pub clean: Duration,
-    /// The time in which its share grows back; not in effect yet.
+    /// The time in which its share grows back.
     pub ramp: Duration,
+    /// How fast the load of its provider may return.
+    pub step: Option<ProviderStep>,
+}
+
+/// A provider's `step` as one name has to keep it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct ProviderStep {
+    /// At most so much of its share comes back within a minute, in percent, 1 to 100.
+    pub percent: u8,
+    /// How long after its clean window its ramp begins: its place in the minute.
+    pub turn: Duration,
+}
+
+impl ProviderStep {
+    /// For the candidates of a name at a provider: names stand spread over the minute, each at the place that a hash of
+    /// it gives, the same over restarts.
+    pub fn of(percent: u8, name: &str, provider: &str) -> Self {
+        let mut hasher = SipHasher13::new_with_keys(0, 0);
+        (name, provider).hash(&mut hasher);
+        Self { percent, turn: Duration::from_millis(hasher.finish() % 60_000) }
+    }
 }

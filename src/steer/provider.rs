@@ -3,6 +3,8 @@
 //! Known ones ship with the program; the configuration adds or changes one with `[provider.ID]`.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -22,7 +24,48 @@ pub struct Provider {
     pub targets: Vec<String>,
     /// Where it tells of its own faults; shown, never trusted.
     pub status_page: Option<String>,
+    /// How fast its load may return; none: as fast as the ramps of its names.
+    pub step: Option<Pace>,
 }
+
+/// How much of the traffic of a provider's names may come back to it within a minute: `20%/min`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "String")]
+pub struct Pace(u8);
+
+impl Pace {
+    /// In percent, 1 to 100.
+    pub fn percent(self) -> u8 {
+        self.0
+    }
+}
+
+impl FromStr for Pace {
+    type Err = InvalidPace;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPace> {
+        let digits = text.strip_suffix("%/min").filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+        let percent = digits.and_then(|digits| digits.parse().ok()).filter(|percent| (1..=100).contains(percent));
+        percent.map(Self).ok_or_else(|| InvalidPace(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Pace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%/min", self.0)
+    }
+}
+
+impl From<Pace> for String {
+    fn from(pace: Pace) -> Self {
+        pace.to_string()
+    }
+}
+
+/// A text that is no `step`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a step: expected whole percent per minute, `1%/min` to `100%/min`")]
+pub struct InvalidPace(String);
 
 /// All providers that steering records may name, by id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +102,7 @@ impl Providers {
                 home,
                 targets: targets.iter().map(|&suffix| suffix.to_owned()).collect(),
                 status_page: Some(status_page.to_owned()),
+                step: None,
             })
         });
         Self(known.map(|provider| (provider.id.clone(), provider)).collect())
@@ -83,6 +127,16 @@ impl Providers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paces_are_percent_per_minute() {
+        for good in ["1%/min", "20%/min", "100%/min"] {
+            assert_eq!(good.parse::<Pace>().map(|pace| pace.to_string()).as_deref(), Ok(good));
+        }
+        for bad in ["", "20", "20%", "20%/h", "0%/min", "101%/min", "+5%/min", "2.5%/min", " 5%/min", "%/min"] {
+            assert_eq!(bad.parse::<Pace>(), Err(InvalidPace(bad.to_owned())));
+        }
+    }
 
     #[test]
     fn every_known_provider_has_a_home() {

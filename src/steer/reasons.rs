@@ -7,7 +7,8 @@ use super::answering::Answering;
 use super::decision::{CandidateReason, Source};
 use super::name::index;
 use super::policy::SteeredName;
-use super::shares::Shares;
+use super::ramp::Ramp;
+use super::shares::{POINTS, Shares};
 use super::transition::Standing;
 use super::who::{Choice, Rank};
 
@@ -42,7 +43,23 @@ impl Answering<'_> {
         if choice.exceeded {
             words += "; no room is left: `max` is exceeded";
         }
+        words += &self.ramp_words(choice);
         words
+    }
+
+    /// Who holds only a part of its share, or more than that for want of others.
+    fn ramp_words(&self, choice: &Choice) -> String {
+        let ramps = |&i: &usize| choice.points[i] > 0 && self.part(i) < POINTS;
+        let ramping: Vec<usize> = (0..choice.points.len()).filter(ramps).collect();
+        let greatest = ramping.iter().map(|&i| self.part(i)).max();
+        let words = ramping.iter().filter_map(|&i| {
+            let (id, ramp) = (&self.name.rules.candidates[i].id, self.name.judges[i].summary.ramp?);
+            Some(match choice.hurried && Some(self.part(i)) == greatest {
+                true => format!("; no other is up: {id} takes all at once, beyond its ramp"),
+                false => format!("; {id} ramps: {} % of its share", ramp.percent),
+            })
+        });
+        words.collect()
     }
 
     fn group_words(&self, standby: bool, level: usize) -> String {
@@ -98,22 +115,42 @@ impl Answering<'_> {
     fn standing_words(&self, at: usize) -> String {
         let judge = &self.name.judges[at];
         let summary = &judge.summary;
+        if let Some(outage) = &judge.outage {
+            return format!("counts as down: {}", outage.words);
+        }
         let last = judge.last_fault.as_ref().map_or("seen before the start", |seen| &seen.fault.reason);
         let fault = judge.fault_of_standing.as_ref().map_or(last, |fault| &fault.reason);
         match (summary.standing, summary.left_out) {
             (Standing::Up, _) if summary.failing => format!("up, but its last probe failed ({last})"),
             (Standing::Up, _) => "up".to_owned(),
+            (Standing::Ramping, _) if self.carries(at) => "ramping, but took all when no other was up".to_owned(),
+            (Standing::Ramping, _) => match &summary.ramp {
+                Some(ramp) => ramp_state(ramp),
+                None => "ramping".to_owned(),
+            },
             (Standing::Impaired, Some(family)) if summary.alone => {
                 format!("up without {family} since {} ({fault})", judge.since)
             }
             (Standing::Impaired, _) => format!("impaired since {} ({fault})", judge.since),
             (Standing::Down, _) => format!("down since {} ({fault})", judge.since),
             (Standing::Recovering, _) => match judge.clean_until() {
-                Some(until) => format!("recovering, up at {until} if it stays clean"),
+                Some(until) => format!("recovering, back at {until} if it stays clean"),
                 None => "recovering".to_owned(),
             },
             (Standing::Unknown, _) if summary.failing => format!("has not passed yet ({last})"),
             (Standing::Unknown, _) => "not probed yet".to_owned(),
         }
+    }
+}
+
+/// `ramping, 25 % of its share until 12:40:00, then 50 %, all of it at 12:48:00`.
+fn ramp_state(ramp: &Ramp) -> String {
+    let Ramp { percent, until, next, ends, .. } = ramp;
+    match (percent, next) {
+        (0, _) => format!(
+            "ramping, waits for its turn by the provider's `step`: {next} % of its share at {until}, all of it at {ends}"
+        ),
+        (_, 100) => format!("ramping, {percent} % of its share until {until}, then all of it"),
+        _ => format!("ramping, {percent} % of its share until {until}, then {next} %, all of it at {ends}"),
     }
 }

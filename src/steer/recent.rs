@@ -59,7 +59,14 @@ mod tests {
     use super::*;
 
     fn rule(share_percent: u8, share_of: u16) -> JudgementRule {
-        JudgementRule { fall: 3, share_percent, share_of, clean: Duration::from_secs(1200), ramp: Duration::ZERO }
+        JudgementRule {
+            fall: 3,
+            share_percent,
+            share_of,
+            clean: Duration::from_secs(1200),
+            ramp: Duration::ZERO,
+            step: None,
+        }
     }
 
     #[test]

@@ -14,21 +14,28 @@ use foldhash::quality::FixedState;
 use super::areas::{AreaRules, Places, Resolver};
 use super::decision::{Decision, LastShares};
 use super::effects::{Effects, ProbeWanted};
+use super::inquiry::Inquiry;
 use super::judge::{CandidateMemory, CandidateState, Verdict, silence_of};
 use super::name::NameState;
-use super::observation::{CandidateKey, Cause, Observation};
+use super::observation::{CandidateKey, Cause, Family, Fault, Observation, Outcome};
 use super::orders::orders_of;
 use super::overrides::Override;
 use super::policy::SteeredName;
 use super::sharing::Sharing;
+use super::tally::Tallies;
 use super::time::Time;
 use super::transition::{Change, Standing, Transition};
+use super::vantage::{Fall, Vantage, Worth};
 
 /// The core's whole state.
 #[derive(Clone, Debug, Default)]
 pub struct Steering {
     pub(super) names: HashMap<Arc<str>, NameState, FixedState>,
     pub(super) overrides: BTreeMap<u64, Override>,
+    pub(super) tallies: Tallies,
+    pub(super) vantage: Vantage,
+    /// Failures that wait for what the anchors say, in the order in which they came; with the families they are of.
+    pub(super) waiting: Vec<(Vec<Family>, Observation)>,
     /// Where clients are.
     places: Arc<Places>,
     /// When time alone changes something for a name.
@@ -63,6 +70,7 @@ impl Steering {
         self.due.clear();
         let places = Arc::clone(&self.places);
         let (mut resolver, mut sharing) = (Resolver::new(&places), Sharing::default());
+        let mut installed = Vec::with_capacity(names.len());
         for rules in deepest(names) {
             let areas = resolver.resolve(&rules.policy);
             let memory = |key: &CandidateKey| self.memories.remove(key);
@@ -89,12 +97,16 @@ impl Steering {
                 }
             }
             self.names.insert(Arc::clone(&rules.name), state);
+            installed.push(Arc::clone(&rules.name));
             self.redecide(&rules.name, now, &mut sharing, &mut effects);
             if other_areas {
                 told(&mut effects, &rules.name);
             }
         }
         self.forget(before.into_values().collect(), &mut effects);
+        self.recount(&installed, now, &mut effects);
+        let accounts = &self.tallies.accounts;
+        self.vantage.keep(|provider| accounts.contains_key(provider));
         effects
     }
 
@@ -141,28 +153,59 @@ impl Steering {
         if now > observation.ended.after(observation.holds) {
             return effects;
         }
-        let Some(state) = self.names.get_mut(&observation.candidate.name) else { return effects };
+        let Some(state) = self.names.get(&observation.candidate.name) else { return effects };
         let Some(at) = state.position(&observation.candidate.candidate) else { return effects };
         let rules = Arc::clone(&state.rules);
+        if !state.judges[at].is_about(observation) {
+            return effects;
+        }
+        if self.weigh(observation, &rules, at, now, &mut effects) == Worth::Counts {
+            self.judge(observation, now, &mut effects);
+        }
+        effects
+    }
+
+    /// A candidate is judged by what a probe saw, and its name is decided anew.
+    pub(super) fn judge(&mut self, observation: &Observation, now: Time, effects: &mut Effects) {
+        self.forgive(&observation.candidate);
+        let Some(state) = self.names.get_mut(&observation.candidate.name) else { return };
+        let Some(at) = state.position(&observation.candidate.candidate) else { return };
+        let rules = Arc::clone(&state.rules);
         let served = state.serves(at);
-        let verdict = state.judges[at].observe(observation, &rules.candidates[at], now);
+        let hasty = self.tallies.is_hasty(&rules.candidates[at].provider);
+        let verdict = state.judges[at].observe(observation, &rules.candidates[at], hasty, now);
+        let passes = matches!(observation.outcome, Outcome::Pass { .. });
+        if rules.policy.origin.is_some()
+            && ((verdict.first_failure && served) || (passes && state.origin.is_unknown()))
+            && state.origin.ask(now)
+        {
+            effects.inquiries.push(Inquiry::Origin(Arc::clone(&rules.name)));
+        }
         if verdict.first_failure && served {
             effects.probes.extend(siblings(state, at, now, |_| true));
         }
         if verdict.revived {
-            bound_absolution(state, at, now, &mut effects);
+            bound_absolution(state, at, now, effects);
         }
         if verdict.revived && state.is_waiting() {
             effects.probes.extend(siblings(state, at, now, |standing| standing != Standing::Up));
         }
+        if let (Some(before), Outcome::Fail(fault)) = (verdict.fell, &observation.outcome) {
+            let began = state.judges[at].run_began().unwrap_or(now);
+            let (key, out_of_time) = (state.key(at), fault.is_out_of_time());
+            self.vantage.fell(Fall { at: now, began, key, family: before.family, before, out_of_time });
+        }
+        let tallies = verdict.matters || state.unblamed;
         let decides = verdict.matters | state.is_waiting() | state.first_round_ends(now);
-        note(state, at, verdict, now, &mut effects);
+        note(state, at, verdict, now, effects);
+        if tallies {
+            self.retally(&rules.name, now, effects);
+        }
         if decides {
-            self.redecide(&rules.name, now, &mut Sharing::default(), &mut effects);
+            self.redecide(&rules.name, now, &mut Sharing::default(), effects);
         } else {
             self.reschedule(&rules.name, now);
         }
-        effects
     }
 
     /// Time has come to `now`: windows end, overrides expire, first rounds end.
@@ -175,13 +218,16 @@ impl Steering {
                 self.tick_name(&name, now, &mut effects);
             }
         }
+        self.tick_providers(now, &mut effects);
+        self.tick_vantage(now, &mut effects);
         effects
     }
 
     /// When `tick` has something to do next.
     pub fn next_tick(&self) -> Option<Time> {
         let name = self.due.first().map(|(due, _)| *due);
-        name.into_iter().chain(self.overrides.values().filter_map(|order| order.until)).min()
+        let orders = self.overrides.values().filter_map(|order| order.until);
+        name.into_iter().chain(orders).chain(self.tallies.next_due()).chain(self.vantage.next_due()).min()
     }
 
     /// What a name answers under one of its area rules, and why.
@@ -233,14 +279,23 @@ impl Steering {
     }
 
     fn tick_name(&mut self, name: &Arc<str>, now: Time, effects: &mut Effects) {
+        let frozen = self.vantage.frozen();
         let Some(state) = self.names.get_mut(name) else { return };
         state.due = None;
         let rules = Arc::clone(&state.rules);
-        let mut decides = state.first_round_ends(now);
+        let mut decides = state.first_round_ends(now) || state.is_waiting();
+        if state.origin.asks_again(now) {
+            effects.inquiries.push(Inquiry::Origin(Arc::clone(name)));
+        }
+        let mut tallies = false;
         for (at, candidate) in rules.candidates.iter().enumerate() {
-            let verdict = state.judges[at].tick(candidate, now);
-            decides |= verdict.matters;
+            let verdict = state.judges[at].tick(candidate, frozen, now);
+            tallies |= verdict.matters;
             note(state, at, verdict, now, effects);
+        }
+        decides |= tallies;
+        if tallies {
+            self.retally(name, now, effects);
         }
         if decides {
             self.redecide(name, now, &mut Sharing::default(), effects);
@@ -251,6 +306,7 @@ impl Steering {
 
     pub(super) fn redecide(&mut self, name: &Arc<str>, now: Time, sharing: &mut Sharing, effects: &mut Effects) {
         let Some(state) = self.names.get_mut(name) else { return };
+        state.origin.look(now);
         let redecided = state.decide(now, sharing);
         for moved in redecided.moved {
             let change = Change::Decision { subject: name.to_string(), from: moved.from, to: moved.to };
@@ -271,6 +327,7 @@ impl Steering {
 
     fn reschedule(&mut self, name: &Arc<str>, now: Time) {
         let Some(state) = self.names.get_mut(name) else { return };
+        state.origin.look(now);
         // What is due already is for the next tick to do. What a tick did not do waits for an observation, not for time.
         let due = state.next_due(now).filter(|&due| due > now);
         if state.due.is_some_and(|before| before <= now) || state.due == due {
@@ -318,9 +375,12 @@ fn bound_absolution(state: &mut NameState, at: usize, now: Time, effects: &mut E
     }
 }
 
-fn note(state: &NameState, at: usize, verdict: Verdict, now: Time, effects: &mut Effects) {
-    if let Some(change) = verdict.change {
+pub(super) fn note(state: &NameState, at: usize, verdict: Verdict, now: Time, effects: &mut Effects) {
+    if let Some(mut change) = verdict.change {
         let subject = state.key(at);
+        if change.to == Standing::Down && change.fault.as_ref().is_some_and(Fault::is_own_configuration) {
+            change.why += "; its own configuration at the provider, which is not counted for it";
+        }
         let verdict = Change::Verdict { subject, from: change.from, to: change.to, fault: change.fault };
         effects.transitions.push(Transition { at: now, change: verdict, why: change.why });
     }
@@ -332,7 +392,7 @@ fn note(state: &NameState, at: usize, verdict: Verdict, now: Time, effects: &mut
     }
 }
 
-fn remember(effects: &mut Effects, key: CandidateKey) {
+pub(super) fn remember(effects: &mut Effects, key: CandidateKey) {
     // What one step says of a name stands together, so that only its end is to be looked at.
     let mut of_name = effects.remembered.iter().rev().take_while(|before| before.name == key.name);
     if !of_name.any(|before| *before == key) {

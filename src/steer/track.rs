@@ -11,7 +11,9 @@
 //!                                   ^ |
 //!          a confirmed failure      | | first pass
 //!                                   | v
-//!                                recovering --- clean window over ---> up
+//!                                recovering --- clean window over ---> ramping --- ramp over ---> up
+//!                                   ^                                     |
+//!          a confirmed failure      '--------------- down <---------------'
 //! ```
 //!
 //! A failure counts for `fall` only if its probe began after the failure counted before it ended: two addresses probed
@@ -24,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use super::observation::{Cause, Family, Fault, Observation, Outcome, Stage};
 use super::policy::Candidate;
+use super::ramp::{PASSES, Ramp};
 use super::recent::Recent;
 use super::time::Time;
 use super::transition::Standing;
@@ -66,7 +69,11 @@ pub struct TrackMemory {
     pub doublings: u8,
     /// End of the clean window, while recovering.
     pub clean_until: Option<Time>,
-    /// Failures in the window that a re-probe did not confirm.
+    /// Its last outage was brief, and so are its window and its ramp.
+    pub brief: bool,
+    /// While ramping: how far it has come. While down: how far it had come when it fell.
+    pub ramp: Option<Ramp>,
+    /// Failures in the window, or in the ramp, that a re-probe did not confirm.
     pub unconfirmed: u32,
     /// Its fall looked like the origin's fault: a pass up to this time brings it back without a window.
     pub absolved_until: Option<Time>,
@@ -92,8 +99,14 @@ pub(super) struct Track {
     last_pass: Option<Time>,
     /// When the failure that was counted last ended.
     counted: Time,
-    /// A failure in the clean window is being looked at again.
+    /// A failure in the clean window, or in the ramp, is being looked at again.
     suspect: bool,
+    /// Its provider is impaired or down: one failure is enough.
+    pub(super) hasty: bool,
+    /// Rounds of probes that have passed on this rung of the ramp.
+    passes: u32,
+    /// When the last of them ended, or the rung began.
+    passed: Time,
 }
 
 /// What one observation did to a track.
@@ -125,10 +138,12 @@ impl Track {
         let known = |fell: Time| if fell > now { now.before(BRIEF_OUTAGE) } else { fell };
         memory.fell = memory.fell.map(known);
         memory.fell_before = memory.fell_before.map(known);
-        Self { memory, seen: now, ..Self::default() }
+        memory.ramp = memory.ramp.map(|ramp| ramp.restored(&candidate.judgement, now));
+        Self { memory, seen: now, passed: now, ..Self::default() }
     }
 
-    /// A family seen for the first time beside this one, which is down or recovering: it has to earn its return alike.
+    /// A family seen for the first time beside this one, which is down, recovering or ramping: it has to earn its return
+    /// alike.
     pub(super) fn for_sibling_family(&self, family: Family, now: Time) -> Self {
         let memory = TrackMemory { family: Some(family), ..self.memory };
         Self { memory, seen: now, recent: Recent::default(), last_pass: None, ..self.clone() }
@@ -142,20 +157,36 @@ impl Track {
         self.seen = now;
         let paced = observation.cause == Cause::Paced;
         match &observation.outcome {
-            Outcome::Pass { .. } => self.pass(paced, candidate, now),
+            Outcome::Pass { .. } => self.pass(paced, observation, candidate, now),
             Outcome::Fail(fault) => self.fail(paced, observation, fault, candidate, now),
         }
     }
 
-    /// When its clean window ends, if that is still to come.
+    /// When its clean window ends, or its rung of the ramp, if that is still to come.
     pub(super) fn due(&self, now: Time) -> Option<Time> {
-        self.memory.clean_until.filter(|&until| until > now)
+        self.memory.clean_until.or(self.ramp().map(|ramp| ramp.until)).filter(|&until| until > now)
     }
 
-    /// Time has come to `now`. A window ends only under watch: after a silence the next pass ends it.
+    /// Time has come to `now`. A window, or a rung, ends only under watch: after a silence the next pass ends it.
     pub(super) fn tick(&mut self, candidate: &Candidate, now: Time) -> Option<String> {
-        let watched = self.last_pass.is_some_and(|pass| now.since(pass) <= silence(candidate));
-        (watched && self.window_is_over(now)).then(|| self.rise(now))
+        if self.last_pass.is_none_or(|pass| now.since(pass) > silence(candidate)) {
+            return None;
+        }
+        if self.window_is_over(now) { Some(self.rise(candidate, now)) } else { self.climb(candidate, now) }
+    }
+
+    /// How far it has come, while it ramps.
+    pub(super) fn ramp(&self) -> Option<Ramp> {
+        self.memory.ramp.filter(|_| self.memory.standing == Standing::Ramping)
+    }
+
+    /// It need not ramp. Tells whether it did.
+    pub(super) fn end_ramp(&mut self, now: Time) -> bool {
+        let ramps = self.memory.standing == Standing::Ramping;
+        if ramps {
+            self.become_up(now);
+        }
+        ramps
     }
 
     /// Its fall looked like the origin's fault, for a pass up to `until`.
@@ -165,7 +196,7 @@ impl Track {
         }
     }
 
-    fn pass(&mut self, paced: bool, candidate: &Candidate, now: Time) -> Step {
+    fn pass(&mut self, paced: bool, seen: &Observation, candidate: &Candidate, now: Time) -> Step {
         self.in_row = 0;
         self.last_pass = Some(now);
         if self.memory.standing == Standing::Down {
@@ -175,29 +206,53 @@ impl Track {
             self.recent.push(false, &candidate.judgement);
         }
         let why = match self.memory.standing {
-            Standing::Unknown => Some(self.become_up("first pass".to_owned(), now)),
+            Standing::Unknown => {
+                self.become_up(now);
+                Some("first pass".to_owned())
+            }
             Standing::Up => None,
             Standing::Impaired => self.recent.is_clean(&candidate.judgement).then(|| {
                 let (_, of) = self.recent.counts();
-                self.become_up(format!("none of the last {of} paced probes failed"), now)
+                self.become_up(now);
+                format!("none of the last {of} paced probes failed")
             }),
             Standing::Down => Some(self.begin_recovery(candidate, now)),
             Standing::Recovering => self.pass_in_window(candidate, now),
+            Standing::Ramping => self.pass_in_ramp(seen, candidate, now),
         };
         Step { why, ..Step::default() }
     }
 
     fn pass_in_window(&mut self, candidate: &Candidate, now: Time) -> Option<String> {
-        if std::mem::take(&mut self.suspect) {
-            self.memory.unconfirmed += 1;
-            if self.memory.unconfirmed > self.unconfirmed_allowed(candidate) {
-                let failed = self.memory.unconfirmed;
-                return Some(
-                    self.fall(format!("{failed} failures in its clean window, none confirmed, are too many"), now),
-                );
-            }
+        if std::mem::take(&mut self.suspect)
+            && let Some(why) = self.was_not_confirmed("in its clean window", candidate, now)
+        {
+            return Some(why);
         }
-        self.window_is_over(now).then(|| self.rise(now))
+        self.window_is_over(now).then(|| self.rise(candidate, now))
+    }
+
+    /// A failure that was not confirmed begins the rung anew; two addresses probed in one round are one pass.
+    fn pass_in_ramp(&mut self, seen: &Observation, candidate: &Candidate, now: Time) -> Option<String> {
+        if std::mem::take(&mut self.suspect) {
+            if let Some(why) = self.was_not_confirmed("while it ramped", candidate, now) {
+                return Some(why);
+            }
+            self.stand_on(self.memory.ramp.map(|ramp| ramp.again(&candidate.judgement, now)), now);
+        }
+        if seen.began >= self.passed {
+            self.passes = self.passes.saturating_add(1);
+            self.passed = seen.ended;
+        }
+        self.climb(candidate, now)
+    }
+
+    /// One more failure that a re-probe did not confirm: a fall, if they are too many by now.
+    fn was_not_confirmed(&mut self, when: &str, candidate: &Candidate, now: Time) -> Option<String> {
+        self.memory.unconfirmed += 1;
+        let failed = self.memory.unconfirmed;
+        (failed > self.unconfirmed_allowed(candidate, now))
+            .then(|| self.fall(format!("{failed} failures {when}, none confirmed, are too many"), now))
     }
 
     fn fail(&mut self, paced: bool, seen: &Observation, fault: &Fault, candidate: &Candidate, now: Time) -> Step {
@@ -217,12 +272,14 @@ impl Track {
         let mut step = Step { first_failure, ..Step::default() };
         match self.memory.standing {
             Standing::Down => {}
-            Standing::Recovering if !counts => {}
-            Standing::Recovering if self.suspect => {
-                let why = format!("failed in its clean window, and when looked at again: {}", fault.reason);
+            Standing::Ramping if self.recent.is_down(rule) => step.why = Some(self.fall_by_share(fault, now)),
+            Standing::Recovering | Standing::Ramping if !counts => {}
+            standing @ (Standing::Recovering | Standing::Ramping) if self.suspect => {
+                let when = if standing == Standing::Ramping { "while it ramped" } else { "in its clean window" };
+                let why = format!("failed {when}, and when looked at again: {}", fault.reason);
                 step.why = Some(self.fall(why, now));
             }
-            Standing::Recovering => {
+            Standing::Recovering | Standing::Ramping => {
                 self.suspect = true;
                 step.reprobe = Some(REPROBE_PAUSE);
             }
@@ -240,7 +297,7 @@ impl Track {
         let rule = &candidate.judgement;
         let (failed, of) = self.recent.counts();
         let reason = &fault.reason;
-        if self.in_row >= rule.fall {
+        if self.in_row >= if self.hasty { 1 } else { rule.fall } {
             let row = match self.in_row {
                 1 => "1 failure".to_owned(),
                 many => format!("{many} failures in a row, last"),
@@ -248,9 +305,7 @@ impl Track {
             return Some(self.fall(format!("{row}: {reason}"), now));
         }
         if self.recent.is_down(rule) {
-            let why = self.fall(format!("{failed} of the last {of} paced probes failed, last: {reason}"), now);
-            self.memory.partial = true;
-            return Some(why);
+            return Some(self.fall_by_share(fault, now));
         }
         (self.memory.standing == Standing::Up && self.recent.is_impaired(rule)).then(|| {
             self.stand(Standing::Impaired, now);
@@ -258,9 +313,16 @@ impl Track {
         })
     }
 
+    fn fall_by_share(&mut self, fault: &Fault, now: Time) -> String {
+        let (failed, of) = self.recent.counts();
+        let why = self.fall(format!("{failed} of the last {of} paced probes failed, last: {}", fault.reason), now);
+        self.memory.partial = true;
+        why
+    }
+
     fn fall(&mut self, why: String, now: Time) -> String {
         let memory = &mut self.memory;
-        let relapse = memory.standing == Standing::Recovering
+        let relapse = matches!(memory.standing, Standing::Recovering | Standing::Ramping)
             || memory.returned.is_some_and(|returned| now.since(returned) < RELAPSE_WITHIN);
         if memory.is_forgiven(now) {
             memory.doublings = 0;
@@ -275,25 +337,45 @@ impl Track {
 
     fn begin_recovery(&mut self, candidate: &Candidate, now: Time) -> String {
         if self.memory.absolved_until.is_some_and(|until| now <= until) {
-            return self.become_up("passes again; its fall looked like the origin's fault".to_owned(), now);
+            return self.take_up_again(candidate, now);
         }
+        self.memory.brief = self.was_brief(now);
         let window = self.window(candidate, now);
         let until = now.after(window);
         self.stand(Standing::Recovering, now);
         self.memory.clean_until = Some(until);
-        format!("passes again; up at {until} if it stays clean ({} s)", window.as_secs())
+        format!("passes again; its clean window ends at {until} if it stays clean ({} s)", window.as_secs())
     }
 
-    /// How long it must be clean.
-    fn window(&self, candidate: &Candidate, now: Time) -> Duration {
-        let clean = candidate.judgement.clean;
+    /// As it was before its fall, which looked like the origin's fault: up, or on its rung of the ramp.
+    fn take_up_again(&mut self, candidate: &Candidate, now: Time) -> String {
+        self.memory.doublings = self.memory.doublings.saturating_sub(u8::from(self.memory.relapsed));
+        match self.memory.ramp {
+            Some(ramp) => {
+                self.stand(Standing::Ramping, now);
+                self.stand_on(Some(ramp.again(&candidate.judgement, now)), now);
+            }
+            None => self.become_up(now),
+        }
+        "passes again; its fall looked like the origin's fault".to_owned()
+    }
+
+    /// Whether the outage that ends now was brief, and no other speaks against it.
+    fn was_brief(&self, now: Time) -> bool {
         let memory = &self.memory;
         let brief = memory.fell.is_some_and(|fell| now.since(fell) < BRIEF_OUTAGE);
         let twice = match (memory.fell, memory.fell_before) {
             (Some(fell), Some(before)) => fell.since(before) < BRIEF_ONCE_WITHIN,
             _ => false,
         };
-        if brief && !twice && !memory.partial && !memory.relapsed {
+        brief && !twice && !memory.partial && !memory.relapsed
+    }
+
+    /// How long it must be clean.
+    fn window(&self, candidate: &Candidate, now: Time) -> Duration {
+        let clean = candidate.judgement.clean;
+        let memory = &self.memory;
+        if memory.brief {
             return clean.min(BRIEF_WINDOW);
         }
         let doublings = if memory.is_forgiven(now) { 0 } else { memory.doublings };
@@ -305,27 +387,70 @@ impl Track {
         !self.suspect && self.memory.clean_until.is_some_and(|until| until <= now)
     }
 
-    fn unconfirmed_allowed(&self, candidate: &Candidate) -> u32 {
-        let until = self.memory.clean_until.unwrap_or(self.memory.since);
-        let window = until.since(self.memory.since).as_millis();
+    /// Of the probes that the window, or the ramp, has room for; a ramp that is held back has room for more.
+    fn unconfirmed_allowed(&self, candidate: &Candidate, now: Time) -> u32 {
+        let since = self.memory.since;
+        let window = match (self.memory.clean_until, self.ramp()) {
+            (Some(until), _) => until.since(since),
+            (None, Some(ramp)) => now.since(since).max(Ramp::length(&candidate.judgement, ramp.brief)),
+            (None, None) => Duration::ZERO,
+        };
+        let window = window.as_millis();
         let probes = window / candidate.probe.every.as_millis().max(1);
         u32::try_from(probes * u128::from(UNCONFIRMED_PERCENT) / 100).unwrap_or(u32::MAX).max(1)
     }
 
-    fn rise(&mut self, now: Time) -> String {
-        self.become_up("its clean window is over".to_owned(), now)
+    /// Its clean window is over: it ramps, or is up.
+    fn rise(&mut self, candidate: &Candidate, now: Time) -> String {
+        match Ramp::begin(&candidate.judgement, self.memory.brief, now) {
+            Some(ramp) => {
+                self.stand(Standing::Ramping, now);
+                self.stand_on(Some(ramp), now);
+                format!("its clean window is over; its share grows back until {}", ramp.ends)
+            }
+            None => {
+                self.become_up(now);
+                "its clean window is over".to_owned()
+            }
+        }
     }
 
-    fn become_up(&mut self, why: String, now: Time) -> String {
-        if self.memory.standing == Standing::Recovering {
+    /// To the next rung of the ramp, if its time has come and its probes have passed. Who waits for its turn need not
+    /// pass for it: its window was clean.
+    fn climb(&mut self, candidate: &Candidate, now: Time) -> Option<String> {
+        let ramp = self.ramp()?;
+        if self.suspect || ramp.until > now || (self.passes < PASSES && ramp.percent > 0) {
+            return None;
+        }
+        let next = ramp.climb(&candidate.judgement, now);
+        if next.is_some() {
+            self.stand_on(next, now);
+            return None;
+        }
+        self.become_up(now);
+        Some("its ramp is over".to_owned())
+    }
+
+    /// On a rung of the ramp from now on.
+    fn stand_on(&mut self, ramp: Option<Ramp>, now: Time) {
+        self.memory.ramp = ramp;
+        self.passes = 0;
+        self.passed = now;
+    }
+
+    fn become_up(&mut self, now: Time) {
+        if matches!(self.memory.standing, Standing::Recovering | Standing::Ramping) {
             self.memory.returned = Some(now);
         }
         self.stand(Standing::Up, now);
-        why
     }
 
     fn stand(&mut self, standing: Standing, now: Time) {
         self.suspect = false;
+        // A fall leaves it, for the case that the origin was at fault.
+        if standing != Standing::Down {
+            self.memory.ramp = None;
+        }
         let memory = &mut self.memory;
         memory.standing = standing;
         memory.since = now;

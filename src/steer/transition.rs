@@ -50,7 +50,7 @@ pub struct Transition {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Change {
-    /// A candidate's verdict, or whether it is recovering.
+    /// A candidate's verdict, or whether it is recovering or ramping.
     Verdict {
         subject: CandidateKey,
         from: Standing,
@@ -67,11 +67,26 @@ pub enum Change {
         from: String,
         to: String,
     },
+    /// What is believed of a provider as a whole.
+    Provider {
+        /// The provider's id.
+        subject: String,
+        from: Verdict,
+        to: Verdict,
+    },
+    /// Whether this vantage believes what it sees.
+    Vantage {
+        /// `v4`, `v6` or `clock`.
+        subject: String,
+        from: Trust,
+        to: Trust,
+    },
     /// An override was placed, released, or ended by itself.
     Override { id: u64, subject: String, from: OverrideState, to: OverrideState },
 }
 
-/// A verdict with its shade: `down` and `recovering` are told apart, though both are the verdict down.
+/// A verdict with its shade: `down` and `recovering` are told apart, though both are the verdict down, and so are `up`
+/// and `ramping`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Standing {
@@ -80,6 +95,8 @@ pub enum Standing {
     Down,
     /// Was down, passes again, its clean window is not over.
     Recovering,
+    /// Was down, its clean window is over, its share is growing back.
+    Ramping,
     #[default]
     Unknown,
 }
@@ -87,7 +104,7 @@ pub enum Standing {
 impl Standing {
     pub fn verdict(self) -> Verdict {
         match self {
-            Self::Up => Verdict::Up,
+            Self::Up | Self::Ramping => Verdict::Up,
             Self::Impaired => Verdict::Impaired,
             Self::Down | Self::Recovering => Verdict::Down,
             Self::Unknown => Verdict::Unknown,
@@ -98,12 +115,38 @@ impl Standing {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Recovering => "recovering",
+            Self::Ramping => "ramping",
             other => other.verdict().as_str(),
         }
     }
 }
 
 impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whether failures that a vantage sees count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trust {
+    Trusted,
+    /// They count nothing: the vantage itself is at fault.
+    Frozen,
+}
+
+impl Trust {
+    /// The word for it: `trusted`, `frozen`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Trusted => "trusted",
+            Self::Frozen => "frozen",
+        }
+    }
+}
+
+impl fmt::Display for Trust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }

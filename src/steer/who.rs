@@ -1,6 +1,6 @@
 //! Who answers: from the ranks of a name's candidates to the weights of those that serve.
 //!
-//! State outranks level. Ranks: up (or impaired in one address family alone); then unknown and recovering; then
+//! State outranks level. Ranks: up (ramping included, or impaired in one address family alone); then unknown and recovering; then
 //! impaired, or not ready (never passed, and failed at its last probe). Down has no rank. Within a rank the first level
 //! of `prefer` that has a candidate serves, then standbys. The best serve by weight.
 //!
@@ -34,7 +34,7 @@
 //!
 //! A weight of 0 serves only where nobody of the same group has another one. `max` caps a candidate's share: what is
 //! above goes to the others of its group, then to the following groups of rank up; when no room is left the caps are
-//! exceeded, by those who would serve without any.
+//! exceeded, by those who would serve without any. Who may hold only a part of its share: `cohorts`.
 
 use super::shares::{POINTS, apportion};
 use super::transition::Standing;
@@ -42,7 +42,7 @@ use super::transition::Standing;
 /// How good a candidate's state is; the first is the best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rank {
-    /// Up, or impaired in one address family alone.
+    /// Up, be it that its share is still growing, or impaired in one address family alone.
     Up,
     /// Unknown or recovering.
     Unsure,
@@ -54,7 +54,7 @@ impl Rank {
     /// The rank of a standing; none for down.
     pub(super) fn of(standing: Standing, alone: bool, failing: bool) -> Option<Self> {
         match standing {
-            Standing::Up => Some(Self::Up),
+            Standing::Up | Standing::Ramping => Some(Self::Up),
             Standing::Impaired if alone => Some(Self::Up),
             Standing::Unknown if failing => Some(Self::Poor),
             Standing::Unknown | Standing::Recovering => Some(Self::Unsure),
@@ -74,6 +74,8 @@ pub(super) struct Contender {
     pub(super) weight: u32,
     /// In percent.
     pub(super) cap: Option<u8>,
+    /// How much of its share it may hold, in points of the whole (`cohorts`).
+    pub(super) part: u32,
 }
 
 /// What candidates serve by: best first.
@@ -88,10 +90,12 @@ pub(super) struct Choice {
     pub(super) spilled: bool,
     /// No room was left under the caps.
     pub(super) exceeded: bool,
+    /// Nobody was there who may hold the whole: someone holds more than its part.
+    pub(super) hurried: bool,
 }
 
-/// Who answers. None where nobody can.
-pub(super) fn choose(contenders: &[Contender]) -> Option<Choice> {
+/// Who answers where each may hold its whole share. None where nobody can.
+pub(super) fn choose_whole(contenders: &[Contender]) -> Option<Choice> {
     let mut groups: Vec<Group> = contenders.iter().filter_map(Contender::group).collect();
     groups.sort_unstable();
     groups.dedup();
@@ -113,7 +117,7 @@ pub(super) fn choose(contenders: &[Contender]) -> Option<Choice> {
             *points += more;
         }
     }
-    Some(Choice { points, group: first, spilled, exceeded })
+    Some(Choice { points, group: first, spilled, exceeded, hurried: false })
 }
 
 impl Contender {
@@ -180,7 +184,7 @@ mod tests {
     }
 
     fn contender(rank: Option<Rank>, standby: bool, level: usize, weight: u32, cap: Option<u8>) -> Contender {
-        Contender { rank, standby, level, weight, cap }
+        Contender { rank, standby, level, weight, cap, part: POINTS }
     }
 
     fn percent(points: u32) -> u32 {
@@ -203,7 +207,7 @@ mod tests {
                 contender(rank(cells[2]), false, 1, 0, None),
                 contender(rank(cells[3]), true, 0, 1, None),
             ];
-            let answers = choose(&contenders).map_or("nobody".to_owned(), |choice| {
+            let answers = choose_whole(&contenders).map_or("nobody".to_owned(), |choice| {
                 let serving = "abcs".chars().zip(&choice.points).filter(|(_, points)| **points > 0);
                 serving.map(|(who, &points)| format!("{who} {}", percent(points))).collect::<Vec<_>>().join(" ")
             });
@@ -233,7 +237,7 @@ mod tests {
                 .zip(place)
                 .map(|(&(weight, cap), (standby, level))| contender(up, standby, level, weight, cap))
                 .collect();
-            let choice = choose(&contenders).unwrap();
+            let choice = choose_whole(&contenders).unwrap();
             let shares: Vec<u32> = choice.points.iter().map(|&points| percent(points)).collect();
             assert_eq!(shares, expected, "{rules:?}");
             assert_eq!((choice.spilled, choice.exceeded), (spilled, exceeded), "{rules:?}");
@@ -244,7 +248,7 @@ mod tests {
     fn caps_do_not_spill_onto_something_worse() {
         let contenders =
             [contender(Some(Rank::Up), false, 0, 1, Some(40)), contender(Some(Rank::Unsure), false, 0, 1, None)];
-        let choice = choose(&contenders).unwrap();
+        let choice = choose_whole(&contenders).unwrap();
         assert_eq!((choice.points, choice.exceeded), (vec![POINTS, 0], true));
     }
 
@@ -256,7 +260,7 @@ mod tests {
             let ranks = [Some(Rank::Up), Some(Rank::Unsure), Some(Rank::Poor), None];
             let contenders: Vec<Contender> =
                 rows.iter().map(|&(r, standby, level, w, cap)| contender(ranks[r], standby, level, w, cap)).collect();
-            match choose(&contenders) {
+            match choose_whole(&contenders) {
                 None => prop_assert!(contenders.iter().all(|c| c.rank.is_none())),
                 Some(choice) => {
                     prop_assert_eq!(choice.points.iter().sum::<u32>(), POINTS);

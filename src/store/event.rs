@@ -19,7 +19,7 @@ pub const EVENTS_LIMIT: usize = 1_000;
 pub struct EventFilter {
     /// Only events of this subject, as it is written there; a name also means its candidates (`NAME/CANDIDATE`).
     pub subject: Option<String>,
-    /// Only this kind: `verdict`, `decision`, `override`.
+    /// Only this kind: `verdict`, `decision`, `provider`, `vantage`, `override`.
     pub kind: Option<String>,
     /// Not before this time.
     pub since: Option<Time>,
@@ -201,6 +201,8 @@ fn kind_of(change: &Change) -> &'static str {
     match change {
         Change::Verdict { .. } => "verdict",
         Change::Decision { .. } => "decision",
+        Change::Provider { .. } => "provider",
+        Change::Vantage { .. } => "vantage",
         Change::Override { .. } => "override",
     }
 }
@@ -215,6 +217,9 @@ fn is_about(change: &Change, asked: &str) -> bool {
             Some(rest) => rest.strip_prefix('/') == Some(&*subject.candidate),
             None => false,
         },
-        Change::Decision { subject, .. } | Change::Override { subject, .. } => within(subject),
+        Change::Decision { subject, .. }
+        | Change::Provider { subject, .. }
+        | Change::Vantage { subject, .. }
+        | Change::Override { subject, .. } => within(subject),
     }
 }

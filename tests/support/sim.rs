@@ -62,6 +62,7 @@ fn candidate(provider: &str, target: Target, host: &str, marker: &str) -> Candid
             share_of: 20,
             clean: Duration::from_secs(10),
             ramp: Duration::ZERO,
+            step: None,
         },
     }
 }

@@ -53,7 +53,14 @@ fn candidate(index: usize, target: &str) -> Candidate {
         max: None,
         standby: false,
         probe,
-        judgement: JudgementRule { fall: 3, share_percent: 30, share_of: 20, clean: minutes, ramp: minutes },
+        judgement: JudgementRule {
+            fall: 3,
+            share_percent: 30,
+            share_of: 20,
+            clean: minutes,
+            ramp: minutes,
+            step: None,
+        },
     }
 }
 

@@ -12,8 +12,8 @@ use super::sites::{self, MAX_CANDIDATES, Site, Sites};
 use super::values;
 use crate::steer::home::Home;
 use crate::steer::policy::{
-    AreaPolicy, Candidate, Empty, JudgementRule, Policy, Preference, ProbeRule, Scheme, Shape, SteeredName, Sticky,
-    Target,
+    AreaPolicy, Candidate, Empty, JudgementRule, Policy, Preference, ProbeRule, ProviderStep, Scheme, Shape,
+    SteeredName, Sticky, Target,
 };
 use crate::zone::log::{Log, Place};
 use crate::zone::name::Name;
@@ -215,6 +215,8 @@ impl Zone<'_> {
             let rule = probe_rule(&probe, host.unwrap_or_default());
             hints.of(&probe, &rule);
             self.foreign(&provider, to, one.place, log);
+            let pace = self.rules.known.providers.find(&provider).and_then(|known| known.step);
+            let step = pace.map(|pace| ProviderStep::of(pace.percent(), &owner.to_string(), &provider));
             all.push(Candidate {
                 id: one.id.clone(),
                 provider,
@@ -224,7 +226,7 @@ impl Zone<'_> {
                 max: one.fields.max.as_ref().map(|max| max.value),
                 standby: value(one.fields.standby.as_ref(), false),
                 probe: rule,
-                judgement: judgement_rule(&probe),
+                judgement: judgement_rule(&probe, step),
             });
         }
         if hostless {
@@ -343,7 +345,7 @@ fn probe_rule(fields: &ProbeFields, host: String) -> ProbeRule {
     }
 }
 
-fn judgement_rule(fields: &ProbeFields) -> JudgementRule {
+fn judgement_rule(fields: &ProbeFields, step: Option<ProviderStep>) -> JudgementRule {
     let (share_percent, share_of) = value(fields.share.as_ref(), (30, 20));
     JudgementRule {
         fall: value(fields.fall.as_ref(), 3),
@@ -351,6 +353,7 @@ fn judgement_rule(fields: &ProbeFields) -> JudgementRule {
         share_of,
         clean: value(fields.clean.as_ref(), Duration::from_secs(1_200)),
         ramp: value(fields.ramp.as_ref(), Duration::from_secs(1_200)),
+        step,
     }
 }
 

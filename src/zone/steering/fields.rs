@@ -90,9 +90,8 @@ pub(in crate::zone) struct Known<'a> {
 impl PolicyFields {
     /// Fields that are understood and have no effect in this version, with their places.
     pub(super) fn later(&self) -> Vec<(String, Place)> {
-        let mut later = self.probe.later();
-        later.extend(self.origin.as_ref().and_then(|said| said.place).map(|place| ("origin".to_owned(), place)));
-        later
+        let origin = self.origin.as_ref().and_then(|said| said.place);
+        origin.map(|place| ("origin".to_owned(), place)).into_iter().collect()
     }
 }
 
@@ -185,11 +184,6 @@ impl ProbeFields {
             "ramp" => set(&mut self.ramp, key, span(Duration::ZERO, MAX_SPAN)?, place),
             _ => Err(Refused::Field(format!("`{key}` is no field").into())),
         }
-    }
-
-    pub(super) fn later(&self) -> Vec<(String, Place)> {
-        let ramp = self.ramp.as_ref().and_then(|said| said.place);
-        ramp.map(|place| ("ramp".to_owned(), place)).into_iter().collect()
     }
 
     /// These, and what is not given here from `other`.

@@ -189,7 +189,6 @@ impl Site {
                 "write `to=` and one absolute name, or addresses separated by commas",
             );
         }
-        not_yet(candidate.probe.later(), log);
         if self.candidates.len() >= MAX_CANDIDATES {
             log.error(place, format!("a name has at most {MAX_CANDIDATES} candidates"));
             return;

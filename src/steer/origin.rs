@@ -1,0 +1,108 @@
+//! What is known of a name's own origin, where its policy says how to ask it (`origin=`).
+//!
+//! | the origin, since the fault began | what follows |
+//! | --- | --- |
+//! | never passed, as far as is known | it is no evidence: a firewall may let nobody in but the providers |
+//! | was asked less than 5 s ago | the name waits |
+//! | failed, not more than 30 s ago | it is the origin's fault: nothing moves |
+//! | passed | it is not the origin's fault |
+//! | nobody has answered | the name moves as one without `origin=` |
+//!
+//! It is asked at the first pass of a candidate, so that its failure says something; at the first failure of a candidate
+//! that serves; and while it fails, every 10 s.
+
+use std::time::Duration;
+
+use super::observation::Outcome;
+use super::time::Time;
+
+/// A name waits so long for what its origin says: the longest that an inquiry may take, and some.
+const WAITED_FOR: Duration = Duration::from_secs(5);
+/// A finding older than this says nothing of now.
+const HOLDS: Duration = Duration::from_secs(30);
+/// While it fails it is asked at this pace.
+const ASKED_EVERY: Duration = Duration::from_secs(10);
+
+/// One name's origin.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OriginWatch {
+    /// An inquiry is under way since.
+    asked: Option<Time>,
+    asked_last: Option<Time>,
+    has_passed: bool,
+    seen: Option<Seen>,
+    /// The moment that the questions below are about.
+    now: Time,
+}
+
+#[derive(Clone, Debug)]
+struct Seen {
+    began: Time,
+    ended: Time,
+    fault: Option<String>,
+}
+
+impl OriginWatch {
+    /// The moment is this one from now on.
+    pub(super) fn look(&mut self, now: Time) {
+        self.now = now;
+    }
+
+    /// Whether it should be asked now; it is taken to be.
+    pub(super) fn ask(&mut self, now: Time) -> bool {
+        let due = self.asked.is_none_or(|asked| now.since(asked) >= WAITED_FOR);
+        if due {
+            (self.asked, self.asked_last) = (Some(now), Some(now));
+        }
+        due
+    }
+
+    /// Whether nothing has been asked yet.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.asked_last.is_none()
+    }
+
+    pub(super) fn found(&mut self, began: Time, ended: Time, outcome: &Outcome) {
+        if self.seen.as_ref().is_some_and(|seen| seen.began > began) {
+            return;
+        }
+        self.asked = None;
+        let fault = match outcome {
+            Outcome::Pass { .. } => None,
+            Outcome::Fail(fault) => Some(fault.reason.clone()),
+        };
+        self.has_passed |= fault.is_none();
+        self.seen = Some(Seen { began, ended, fault });
+    }
+
+    /// What it fails with, if it does since `began`.
+    pub(super) fn fails_since(&self, began: Time) -> Option<&str> {
+        let seen = self.seen.as_ref().filter(|seen| seen.began >= began && self.now.since(seen.ended) <= HOLDS)?;
+        seen.fault.as_deref().filter(|_| self.has_passed)
+    }
+
+    pub(super) fn passes_since(&self, began: Time) -> bool {
+        self.seen.as_ref().is_some_and(|seen| seen.began >= began && seen.fault.is_none())
+    }
+
+    /// Whether a word of it is still to be waited for.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.has_passed && self.asked.is_some_and(|asked| self.now.since(asked) < WAITED_FOR)
+    }
+
+    /// Whether it fails and is to be asked again. It is taken to be.
+    pub(super) fn asks_again(&mut self, now: Time) -> bool {
+        self.again_at().is_some_and(|at| at <= now) && self.ask(now)
+    }
+
+    /// When time alone changes something.
+    pub(super) fn due(&self) -> Option<Time> {
+        let waits = self.asked.filter(|_| self.has_passed).map(|asked| asked.after(WAITED_FOR));
+        waits.filter(|&waits| waits > self.now).or_else(|| self.again_at())
+    }
+
+    fn again_at(&self) -> Option<Time> {
+        let fails = self.has_passed && self.seen.as_ref().is_some_and(|seen| seen.fault.is_some());
+        self.asked_last.filter(|_| fails).map(|asked| asked.after(ASKED_EVERY))
+    }
+}
