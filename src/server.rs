@@ -109,7 +109,7 @@ pub async fn start(config: Config, config_file: Option<ConfigFile>) -> Result<Se
     let (database, database_now) = watch::channel(None);
     let watch = controller::Watch::begin(config.server.zones.clone(), config_path, data.clone(), database_now);
     let routes = prober.routes();
-    let dropped = counters.clone();
+    let (dropped, open) = (counters.clone(), counters.clone());
     let running = controller::start(controller::Parts {
         config,
         config_file,
@@ -121,6 +121,7 @@ pub async fn start(config: Config, config_file: Option<ConfigFile>) -> Result<Se
         reports: controller_reports,
         families_without_route: Arc::new(move || routes.missing()),
         udp_dropped: Arc::new(move || dropped().udp_dropped),
+        tcp_connections: Arc::new(move || open().tcp_open),
         serving: serving_now,
         database,
         stop: stop_controller.clone(),

@@ -18,7 +18,11 @@ use proptest::prelude::*;
 use support::{Message, ask, ask_as, name, published, question, with_edns, zone};
 
 const STEERED: &str = "@ 60 SOA ns h 1 1 1 1 5\n@ 60 NS ns\nns 60 A 192.0.2.1\nwww 60 CNAME x.\napp 60 A 192.0.2.2\n\
-                       to 60 CNAME www\nd 60 DNAME app\n*.w 60 CNAME www\nloop 60 DNAME loop.d\nc 60 NS ns.c\nns.c 60 A 192.0.2.3\n";
+                       to 60 CNAME www\nd 60 DNAME app\n*.w 60 CNAME www\nloop 60 DNAME loop.d\nc 60 NS ns.c\nns.c 60 A 192.0.2.3\n\
+                       e 60 NS E\ne 30 A 192.0.2.4\ne 60 NS Ns.e\nns.E 60 A 192.0.2.5\nns.e 60 AAAA 2001:db8::5\n\
+                       e 60 NS ns.c\ne 60 NS ns\ne 60 NS ns.elsewhere.example.\nf.g.e 60 NS ns\n\
+                       h.i.j 60 NS ns.k.h.i.j\nh.i.j 60 NS k.h.i.j\nk.h.i.j 60 A 192.0.2.6\nns.k.h.i.j 60 A 192.0.2.7\n\
+                       far 60 NS ns.elsewhere.example.\nlong 60 TXT LONG\n";
 
 /// The zone of the comparison with other servers, and one with every shape of steering.
 static SERVED: LazyLock<Published> = LazyLock::new(|| {
@@ -30,7 +34,7 @@ static SERVED: LazyLock<Published> = LazyLock::new(|| {
         steered("s.test.", "s.test.", Shape::Flattened, Sticky::Yes, &["a.example.", "192.0.2.12"]),
         steered("*.s.s.test.", "s.test.", Shape::Cname, Sticky::Yes, &["a.example."]),
     ];
-    let zones = [Arc::new(CompiledZone::compile(conf)), zone("s.test.", STEERED, names)];
+    let zones = [Arc::new(CompiledZone::compile(conf)), zone("s.test.", &steered_zone(), names)];
     let settings = Settings { nsid: Some(vec![b'n'; 300]), version: Some("v".repeat(300)), ..Settings::default() };
     let mut published = published(&zones, &[name("broken.test.")], &settings);
     select(
@@ -41,6 +45,13 @@ static SERVED: LazyLock<Published> = LazyLock::new(|| {
     published.flattened = Arc::new(FlattenedSets(vec![vec![], vec![], vec![Some(Arc::new(set))]]));
     published
 });
+
+/// With texts of 700 octets, and a cut with 20 name servers of its own.
+fn steered_zone() -> String {
+    let long = format!("\"{0}\" \"{0}\" \"{0}\"", "x".repeat(230));
+    let many = (0..20).map(|i| format!("many 60 NS n{i}.many\nn{i}.many 60 A 192.0.2.{i}\n"));
+    STEERED.replace("LONG", &long) + &many.collect::<String>()
+}
 
 fn names() -> impl Strategy<Value = Name> {
     let known: Vec<Name> =
@@ -152,6 +163,26 @@ proptest! {
             let read = |octets: Option<Vec<u8>>| Message::read(&octets.expect("an answer")).expect("a message");
             let (udp, tcp) = (read(udp), read(tcp));
             prop_assert_eq!((udp.flags, udp.answer, udp.authority), (tcp.flags, tcp.answer, tcp.authority));
+        }
+    }
+
+    /// A record that means nothing takes a question off the short cuts: the answer is the same.
+    #[test]
+    fn a_short_cut_leads_to_the_same_answer(octets in queries()) {
+        let mut longer = octets.clone();
+        longer[11] += 1;
+        longer.extend_from_slice(&[0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 192, 0, 2, 1]);
+        for transport in [Transport::Udp, Transport::Tcp] {
+            let read = |octets: &[u8]| {
+                let message = Message::read(&ask(&SERVED, octets, transport)?)?;
+                let told = |records: &[support::Record]| {
+                    let lower = |record: &support::Record| (record.to_string(), record.rdata.to_ascii_lowercase());
+                    records.iter().map(lower).collect::<Vec<_>>()
+                };
+                let sections = [&message.answer, &message.authority, &message.additional].map(|section| told(section));
+                Some((message.flags, message.questions, sections, message.opt.map(|opt| (opt.class, opt.ttl, opt.rdata))))
+            };
+            prop_assert_eq!(read(&octets), read(&longer), "{:?}", transport);
         }
     }
 

@@ -4,6 +4,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pointsman::image::published::Published;
 use pointsman::image::{CompiledZone, MAX_UDP, Settings, Transport};
@@ -382,6 +383,8 @@ fn what_is_malformed_is_formerr() {
         let got = ask(&published, &octets, Transport::Udp).expect(what);
         let message = Message::read(&got).expect(what);
         assert_eq!((message.rcode(), message.questions.len(), message.has(AA)), (1, questions, false), "{what}");
+        // RFC 6891, section 7: one for a fault in its options. For other faults BIND, NSD and Knot have none.
+        assert_eq!(message.opt.is_some(), what == "a cut option", "{what}");
     }
 }
 
@@ -442,6 +445,28 @@ fn edns_is_echoed() {
             .opt
             .is_none()
     );
+}
+
+/// RFC 7828: over TCP, to who asks for it, in tenths of a second.
+#[test]
+fn the_time_of_an_idle_connection_is_told_over_tcp_alone() {
+    let told = |idle: Option<Duration>, transport, options: &[u8], qname: &str| {
+        let published = served(&Settings { tcp_idle: idle, nsid: Some(b"n".to_vec()), ..Settings::default() });
+        let sent = with_edns(query(qname, A), 1232, 0, options);
+        let got = ask(&published, &sent, transport).expect("an answer");
+        Message::read(&got).expect("a message").option(11)
+    };
+    let (asks, ten) = (&[0, 11, 0, 0][..], Some(Duration::from_secs(10)));
+    for qname in ["www.conf.test.", "nx.conf.test.", "x.sub.conf.test.", "www.example.", "www.broken.test."] {
+        assert_eq!(told(ten, Transport::Tcp, asks, qname), Some(vec![0, 100]), "{qname}");
+        assert_eq!(told(ten, Transport::Udp, asks, qname), None, "{qname}");
+        assert_eq!(told(ten, Transport::Tcp, &[], qname), None, "{qname}");
+        assert_eq!(told(None, Transport::Tcp, asks, qname), None, "{qname}");
+    }
+    let long = Some(Duration::from_secs(100_000));
+    assert_eq!(told(long, Transport::Tcp, asks, "www.conf.test."), Some(vec![255, 255]), "as much as can be said");
+    let more = [asks, &[0, 3, 0, 0]].concat();
+    assert_eq!(told(ten, Transport::Tcp, &more, "www.conf.test."), Some(vec![0, 100]), "beside others");
 }
 
 #[test]

@@ -331,3 +331,28 @@ fn what_is_published_takes_effect_under_load() {
     load.join().expect("all are answered");
     runtime.block_on(running.stop(PATIENCE));
 }
+
+/// What is longer than the room for a query is not taken for what its first octets say.
+#[test]
+fn a_datagram_that_is_too_long_is_a_format_error() {
+    let runtime = runtime();
+    let bound = bind(&[address("127.0.0.1:0")], 1);
+    let client = client(bound.addresses()[0]);
+    let running = serve(&runtime, bound);
+    let padded = |octets: u16| {
+        with_edns(asks(7), 1232, 0, &[&[0, 12], &octets.to_be_bytes()[..], &vec![0; octets.into()]].concat())
+    };
+    let fits = 1472 - padded(0).len() as u16;
+    // Whole as far as it is kept: what follows it is the fault.
+    let followed = [padded(fits), vec![0; 9]].concat();
+    for (query, rcode, questions) in
+        [(padded(fits), 0, 1), (padded(fits + 1), 1, 0), (padded(30_000), 1, 0), (followed, 1, 0), (asks(7), 0, 1)]
+    {
+        client.send(&query).expect("sent");
+        let answer = receive(&client);
+        let expected = (7, rcode, questions, usize::from(rcode == 0));
+        let said = (answer.id, answer.rcode(), answer.questions.len(), answer.answer.len());
+        assert_eq!(said, expected, "{} octets", query.len());
+    }
+    runtime.block_on(running.stop(PATIENCE));
+}

@@ -6,7 +6,7 @@ mod support;
 use std::net::IpAddr;
 
 use pointsman::controller::message::{EventFilter, ExplainQuery, ReleaseWhich};
-use pointsman::controller::view::{FirstRound, Serving};
+use pointsman::controller::view::{Counts, FirstRound, Serving};
 use pointsman::steer::overrides::{DrainSubject, Order};
 use pointsman::steer::time::Time;
 use support::{Asked, Server};
@@ -79,6 +79,15 @@ fn readiness_follows_the_controller_and_says_why() {
         let expected = if serving == Serving::Stopping { 503 } else { 200 };
         assert_eq!(server.get("/health").status, expected);
     }
+    {
+        let mut overview = server.overview.lock().expect("nobody panicked with it");
+        (overview.serving, overview.first_round) = (Serving::Serving, FirstRound::Done);
+        overview.zones = Counts { broken: 2, ..Counts::default() };
+    }
+    assert!(server.get("/readyz").problem(503).contains("not ready: every zone is broken and answers SERVFAIL"));
+    server.overview.lock().expect("nobody panicked with it").zones = Counts::default();
+    assert!(server.get("/readyz").problem(503).contains("not ready: no zone is served"));
+    assert_eq!(server.get("/health").status, 503);
 }
 
 #[test]

@@ -53,6 +53,8 @@ fn tables_are_as_ever_whichever_way_they_come() {
     for (name, args) in [
         ("status", &["status"][..]),
         ("status_name", &["status", "www.shop.example"]),
+        ("status_zone", &["status", "clinic.example"]),
+        ("zones", &["zones"]),
         ("status_areas", &["status", "paper.example."]),
         ("status_provider", &["status", "gcore"]),
         ("explain", &["explain", "www.shop.example", "--client", "192.0.2.1"]),
@@ -91,6 +93,8 @@ fn a_server_in_trouble_says_so() {
         overview.store = StoreState::Gone { why: "disk full".to_owned() };
         overview.families_without_route = vec![Family::V6];
         overview.names.without_usable = 1;
+        overview.tcp_connections = 2;
+        overview.reloading = Some(1.25);
         overview.first_round = pointsman::controller::view::FirstRound::Pending;
     }
     insta::assert_snapshot!("status_in_trouble", printed(&by_socket(&server, &["status"])));
@@ -102,6 +106,7 @@ fn json_is_the_document_of_the_api() {
     for (args, path) in [
         (&["status", "www.shop.example"][..], "/v1/names/www.shop.example"),
         (&["events"], "/v1/events?limit=50"),
+        (&["zones"], "/v1/zones"),
         (&["explain", "www.shop.example"], "/v1/explain?name=www.shop.example"),
     ] {
         let text = printed(&by_socket(&server, &[args, &["--format", "json"]].concat()));
@@ -184,7 +189,8 @@ fn bad_input_exits_with_2_and_says_what_is_wrong() {
         (&["drain", "bunny", "--reason", " "], "`reason` is empty"),
         (&["pin", "www.shop.example", "B", "--reason", "x"], "is not an id"),
         (&["release", "7", "--reason", "x"], "no override 7 is in force"),
-        (&["status", "other.example"], "not a steered name"),
+        (&["status", "other.example"], "`other.example.` is in no zone here: its questions are REFUSED"),
+        (&["status", "txt.shop.example"], "`txt.shop.example.` is not steered: it is in zone shop.example."),
         (&["status", "nobody"], "`nobody` is no provider here"),
         (&["explain", "other.example"], "no zone here holds"),
         (&["events", "--since", "yesterday"], "neither a span"),
@@ -197,6 +203,10 @@ fn bad_input_exits_with_2_and_says_what_is_wrong() {
     }
     assert!(failed(&pointsman(&[]), 2).contains("Usage"));
     assert!(failed(&pointsman(&["status", "--api", "127.0.0.1:8053"]), 2).contains("is not a URL"));
+    for option in ["--data", "--config"] {
+        let said = failed(&pointsman(&["demo", "--once", option, "x"]), 2);
+        assert!(said.contains(&format!("the demo takes no `{option}`")), "{said}");
+    }
 }
 
 /// What one reads at three in the morning.
@@ -268,7 +278,7 @@ fn as_nobody(data: &Path) -> Option<Output> {
 #[test]
 fn help_names_every_command() {
     let help = printed(&pointsman(&["--help"]));
-    for command in ["status", "explain", "drain", "pin", "freeze", "release", "events"] {
+    for command in ["status", "zones", "explain", "drain", "pin", "freeze", "release", "events"] {
         assert!(help.contains(&format!("\n  {command} ")), "{help}");
         assert!(printed(&pointsman(&[command, "--help"])).contains("--data"), "{command}");
     }

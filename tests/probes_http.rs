@@ -155,7 +155,8 @@ async fn check_modes(scheme: Scheme, authority: Option<&Authority>) {
             wrong.push(format!("{mode} {marker}: expected {expected:?}, saw {:?}", observation.outcome));
         }
         let took = observation.ended.since(observation.began);
-        assert!(took < timeout(expected) + Duration::from_secs(2), "{mode}: {took:?}");
+        // Far from any other limit, and room for a busy machine.
+        assert!(took < timeout(expected) + Duration::from_secs(20), "{mode}: {took:?}");
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -148,6 +148,51 @@ fn whatever_happens_to_the_database_the_server_serves() {
     server.stop();
 }
 
+/// `only.<area>` must not hold for nobody since a machine restarted beside half a database.
+#[test]
+fn the_last_good_database_outlives_a_restart() {
+    let (site, _targets) = site();
+    put(&site, &good());
+    site.start().stop();
+    put(&site, b"no database");
+    let server = site.start();
+    server.wait_ready();
+    assert!(whereabouts(&server, "198.51.100.1").ends_with("country-de, continent-eu"));
+    let alerts = server.document("/v1/status")["alerts"].to_string();
+    assert!(alerts.contains("countries.mmdb: it is no database") && alerts.contains("the last good one"), "{alerts}");
+    assert!(alerts.contains("built 2025-12-01) goes on, as it was kept in"), "{alerts}");
+    assert_eq!(server.metric("pointsman_areas_database_ok"), Some(0.0));
+    put(&site, &database(Shape::Flat, 6, 32, &[("198.51.100.0/24", "FR")]));
+    eventually("the new one is read", || areas(&server)["error"].is_null());
+    server.stop();
+    put(&site, b"");
+    let server = site.start();
+    assert!(whereabouts(&server, "198.51.100.1").ends_with("country-fr, continent-eu"), "the later one was kept");
+    server.stop();
+    // Where none is wanted none comes back.
+    site.configure("[areas.sets]\nbenelux = [\"198.51.100.0/24\"]\n");
+    site.start().stop();
+    configure(&site, SETS);
+    let server = site.start();
+    assert!(whereabouts(&server, "198.51.100.1").ends_with("no area that is known"));
+    server.stop();
+}
+
+#[test]
+fn checks_tell_of_a_database_that_cannot_be_used() {
+    let (site, _targets) = site();
+    let file = site.path("pointsman.toml");
+    let file = file.to_str().expect("a plain path");
+    let both = |site: &Site| [site.run(&["check", "--zones", "zones"]), site.run(&["config", "--check", file])];
+    for output in both(&site) {
+        let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains("countries.mmdb") && told.contains("No such file"), "{told}");
+    }
+    put(&site, &good());
+    assert!(said(&site.run(&["config", "--check", file])).contains("good"));
+}
+
 #[test]
 fn a_set_that_a_zone_names_must_be_there() {
     let (site, _targets) = site();

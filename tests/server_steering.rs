@@ -133,6 +133,14 @@ fn orders_over_the_control_socket_hold_over_a_kill() {
     assert!(drain["author"].as_str().is_some_and(|author| !author.is_empty()), "{drain}");
     let looks = server.look(NAME);
     assert!(!looks.contains(&targets.address(0).to_string()), "the answer moves before the order is acknowledged");
+    for (name, candidate, says) in [
+        ("www.shop.example", "nope", "www.shop.example. has no candidate `nope`: it has bunny,"),
+        ("other.example", "bunny", "other.example. is not a steered name here"),
+    ] {
+        let refused = site.run(&["pin", name, candidate, "--reason", "a trial"]);
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code() == Some(2) && told.contains(says), "{told}");
+    }
     let pin = site.json(&["pin", "www.shop.example", "fastly", "--reason", "a trial"]);
     assert_eq!(server.look(NAME), [targets.address(2).to_string()]);
     let freeze = site.json(&["freeze", "--reason", "a change of theirs", "--for", "1h"]);

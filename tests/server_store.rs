@@ -161,6 +161,32 @@ fn texts_that_cannot_be_kept_are_said_and_kept_when_they_can() {
     assert_eq!(names, ["b.example.text"]);
 }
 
+/// A load balancer must not send questions to a server that refuses them all.
+#[test]
+fn without_zones_it_is_not_ready_and_says_why() {
+    let site = Site::new();
+    let zones = site.path("zones");
+    fs::rename(&zones, site.path("elsewhere")).expect("it is moved");
+    let server = site.start();
+    let unready = server.get("/readyz");
+    assert_eq!(unready.status, 503, "{}", unready.body);
+    assert!(unready.body.contains("no zone is served: the zones folder"), "{}", unready.body);
+    assert!(unready.body.contains("No such file"), "{}", unready.body);
+    assert_eq!(server.metric("pointsman_ready"), Some(0.0));
+    assert!(said(&site.run(&["status"])).contains("not ready: no zone is served"));
+    fs::rename(site.path("elsewhere"), &zones).expect("it is back");
+    site.zone("a.example", "www 60 IN A 192.0.2.1\n");
+    server.wait_ready();
+    assert!(said(&site.run(&["zones"])).contains("a.example."));
+    server.stop();
+    // What was kept is as good: it answers.
+    fs::rename(&zones, site.path("elsewhere")).expect("it is moved");
+    let server = site.start();
+    server.wait_ready();
+    assert_eq!(server.look("www.a.example."), ["192.0.2.1"]);
+    server.stop();
+}
+
 #[test]
 fn a_store_whose_files_cannot_be_written_is_said() {
     let (site, targets) = shop();

@@ -7,6 +7,7 @@ it writes beside itself.
 """
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -81,3 +82,58 @@ def serve(binary):
 
 def setup():
     return f"{os.path.join(HERE, 'setup')} {{workload}} {{zones}} {{policy}} {{run}}"
+
+
+def run(command, **options):
+    """Runs a command to its end. A peer has a session of its own and outlives whoever is killed above it: where this program
+    is ended by a signal, all that the command started ends with it."""
+    def ended(number, _):
+        raise SystemExit(128 + number)
+    before = {number: signal.signal(number, ended) for number in (signal.SIGTERM, signal.SIGHUP)}
+    process = subprocess.Popen(command, **options)
+    try:
+        code = process.wait()
+    except BaseException:
+        end_all(process.pid)
+        process.wait()
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if code:
+        raise subprocess.CalledProcessError(code, command)
+
+
+def end_all(pid):
+    """Ends a process and all below it. Each is stopped before its children are looked for, so that none starts others."""
+    left = [pid]
+    found = []
+    while left:
+        one = left.pop()
+        try:
+            os.kill(one, signal.SIGSTOP)
+        except ProcessLookupError:
+            continue
+        found.append(one)
+        left += children(one)
+    for one in found:
+        try:
+            os.kill(one, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+def children(pid):
+    """Processes whose parent this is; of all its threads."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            with open(f"/proc/{entry}/stat") as stat:
+                parent = int(stat.read().rsplit(")", 1)[1].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if parent == pid:
+            found.append(int(entry))
+    return found

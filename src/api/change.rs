@@ -137,7 +137,10 @@ fn unfit(error: super::subject::InvalidSubject) -> Problem {
 #[allow(clippy::needless_pass_by_value)] // Used as a function for `map_err`.
 fn refused(error: OverrideError) -> Problem {
     let status = match error {
-        OverrideError::NoSuchSubject(_) | OverrideError::NotInForce(_) => StatusCode::NOT_FOUND,
+        OverrideError::NoSuchSubject(_)
+        | OverrideError::NoSuchCandidate { .. }
+        | OverrideError::NotSteered(_)
+        | OverrideError::NotInForce(_) => StatusCode::NOT_FOUND,
         OverrideError::Forbidden { .. } | OverrideError::TooMany(_) => StatusCode::CONFLICT,
         OverrideError::EndsInThePast => StatusCode::UNPROCESSABLE_ENTITY,
     };

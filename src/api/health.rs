@@ -9,7 +9,7 @@
 //! | `server` | it starts, the first round is not over, decisions are frozen, a family has no route | it stops |
 //! | `store` | it was set aside, or nothing is kept | |
 //! | `areas` | the database of countries cannot be used | |
-//! | `zones` | one serves its last good text | one answers SERVFAIL |
+//! | `zones` | one serves its last good text | one answers SERVFAIL, or there is none |
 //! | `provider:ID` | a candidate of it is not up | none of its candidates is up, impaired or yet unknown |
 //! | `name:NAME` | a candidate of it is not up | all are down |
 //!
@@ -95,6 +95,17 @@ pub fn of(overview: &Overview, providers: &[ProviderView], names: &[NameView]) -
     }
 }
 
+/// Why `/readyz` says no; none if it is.
+pub fn unready(overview: &Overview) -> Option<String> {
+    match (overview.serving, overview.first_round) {
+        (Serving::Starting, _) => Some("not ready: it is starting, and does not answer yet".to_owned()),
+        (Serving::Stopping, _) => Some("not ready: it is stopping".to_owned()),
+        _ if overview.zones.answering() == 0 => Some(format!("not ready: {}", without_zones(overview))),
+        (Serving::Serving, FirstRound::Pending) => Some("not ready: the first round of probes is not over".to_owned()),
+        (Serving::Serving, FirstRound::Done) => None,
+    }
+}
+
 fn server(overview: &Overview) -> Check {
     let (status, value, output) = match (overview.serving, overview.first_round) {
         (Serving::Stopping, _) => (Status::Fail, "stopping", Some("it is stopping".to_owned())),
@@ -149,18 +160,31 @@ fn areas(overview: &Overview) -> Check {
 fn zones(overview: &Overview) -> Check {
     let counts = overview.zones;
     let status = match counts {
-        _ if counts.broken > 0 => Status::Fail,
+        _ if counts.broken > 0 || counts.answering() == 0 => Status::Fail,
         _ if counts.stale > 0 => Status::Warn,
         _ => Status::Pass,
     };
-    let output =
-        format!("{} serve their last good text, {} answer SERVFAIL: see /v1/zones", counts.stale, counts.broken);
+    let output = match counts.answering() {
+        0 => without_zones(overview),
+        _ => format!("{} serve their last good text, {} answer SERVFAIL: see /v1/zones", counts.stale, counts.broken),
+    };
     Check {
         status,
         observed_value: counts.serving.into(),
         observed_unit: Some("zones".to_owned()),
         time: overview.now,
         output: (status != Status::Pass).then_some(output),
+    }
+}
+
+/// Why no question is answered.
+pub fn without_zones(overview: &Overview) -> String {
+    let what =
+        if overview.zones.broken > 0 { "every zone is broken and answers SERVFAIL" } else { "no zone is served" };
+    let reload = overview.last_reload.as_ref();
+    match reload.and_then(|reload| reload.errors.first()) {
+        Some(why) => format!("{what}: {why}"),
+        None => what.to_owned(),
     }
 }
 
@@ -282,8 +306,10 @@ mod tests {
             areas: AreasView::default(),
             families_without_route: Vec::new(),
             udp_dropped: 0,
+            tcp_connections: 0,
             alerts: Vec::new(),
             last_reload: None,
+            reloading: None,
         }
     }
 

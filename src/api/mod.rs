@@ -9,7 +9,7 @@
 //! | GET | `/` | this list |
 //! | GET | `/health` | the verdict on everything, `application/health+json`; 503 when it is `fail` |
 //! | GET | `/livez` | 200 while the process and its controller run |
-//! | GET | `/readyz` | 200 while it serves and the first round of probes is over, else 503 with the reason |
+//! | GET | `/readyz` | 200 while it serves a zone and the first round of probes is over, else 503 with the reason |
 //! | GET | `/v1/status` | the state in short |
 //! | GET | `/v1/providers` | providers with what is believed of their candidates |
 //! | GET | `/v1/names` | all steered names with their candidates |

@@ -19,9 +19,7 @@ use super::routes::ROUTES;
 use super::subject::{canonical, parse_name};
 use super::{Shared, scrape};
 use crate::controller::message::{EventFilter, ExplainError, ExplainQuery, Request};
-use crate::controller::view::{
-    EventPage, Explanation, FirstRound, NameView, OverrideView, Overview, ProviderView, Serving, ZoneView,
-};
+use crate::controller::view::{EventPage, Explanation, NameView, OverrideView, Overview, ProviderView, ZoneView};
 
 type Api = State<Arc<Shared>>;
 
@@ -62,19 +60,9 @@ pub async fn livez(State(shared): Api, uri: Uri) -> Result<Response, Problem> {
 pub async fn readyz(State(shared): Api, uri: Uri) -> Result<Response, Problem> {
     Params::of(&uri, &[])?;
     let overview = ask(&shared.controller, Request::Overview).await?;
-    match unready(&overview) {
+    match health::unready(&overview) {
         Some(why) => Err(Problem::unavailable(why)),
         None => Ok(document(&json!({"ready": true, "generation": overview.generation}))),
-    }
-}
-
-/// Why it is not ready; none if it is.
-pub fn unready(overview: &Overview) -> Option<&'static str> {
-    match (overview.serving, overview.first_round) {
-        (Serving::Starting, _) => Some("not ready: it is starting, and does not answer yet"),
-        (Serving::Stopping, _) => Some("not ready: it is stopping"),
-        (Serving::Serving, FirstRound::Pending) => Some("not ready: the first round of probes is not over"),
-        (Serving::Serving, FirstRound::Done) => None,
     }
 }
 

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 
 use super::ask::ask;
 use super::health::family_word;
+use super::health::unready;
 use super::metrics::{METRICS, find};
 use super::problem::Problem;
-use super::read::unready;
 use crate::controller::message::{Request, Sender};
 use crate::controller::view::{
     AreasView, Counts, NameView, Overview, ProviderView, StandingCounts, StoreState, ZoneState, ZoneView,

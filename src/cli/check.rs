@@ -52,9 +52,10 @@ pub struct Report {
 }
 
 /// Checks and prints to standard output: 0 when there are no errors, else 2.
-pub fn run(args: &CheckArgs, settings: &Settings) -> ExitCode {
+/// `others` was found before, in what the configuration leads to.
+pub fn run(args: &CheckArgs, settings: &Settings, others: Vec<Diagnostic>) -> ExitCode {
     let report = match check(args, settings) {
-        Ok(report) => report,
+        Ok(report) => report.with(others),
         Err(message) => {
             let _ = writeln!(anstream::stderr(), "error: {message}");
             return ExitCode::from(2);
@@ -107,6 +108,13 @@ impl Report {
         let count_of = |severity| diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count();
         let (errors, warnings) = (count_of(Severity::Error), count_of(Severity::Warning));
         Self { good: count, bad, records, steered_names, errors, warnings, diagnostics }
+    }
+
+    /// The same with these errors before its own.
+    fn with(mut self, others: Vec<Diagnostic>) -> Self {
+        self.errors += others.len();
+        self.diagnostics.splice(..0, others);
+        self
     }
 
     /// For people: every diagnostic in rustc's manner, then a line that sums up.

@@ -91,7 +91,11 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 const POLL: Duration = Duration::from_millis(300);
 
 /// Runs the demo, or gives an order to one that runs.
-pub fn run(args: &DemoArgs, _: &Globals) -> anyhow::Result<ExitCode> {
+pub fn run(args: &DemoArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
+    if let Some(option) = globals.given_besides_environment() {
+        let says = "it has a configuration and a folder of its own, and leaves nothing behind";
+        return Err(BadInput(format!("the demo takes no `{option}`: {says}")).into());
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
     match &args.order {
         Some(order) => runtime.block_on(give(order)),

@@ -3,7 +3,7 @@
 //! A subcommand is a struct of arguments and a function `run(&Args, &Globals) -> anyhow::Result<ExitCode>`. Exit codes:
 //! 0 fine, 1 failed while running, 2 bad usage or input ([`BadInput`], and what the server calls bad).
 //!
-//! `status`, `explain`, `events`, `drain`, `pin`, `freeze` and `release` are clients of the API: they find the server by
+//! `status`, `zones`, `explain`, `events`, `drain`, `pin`, `freeze` and `release` are clients of the API: they find the server by
 //! its control socket, or by `--api`, ask, and print a table for people or the API's documents for programs.
 
 pub mod check;
@@ -20,6 +20,7 @@ mod serve;
 mod status;
 mod table;
 mod text;
+mod zones;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -62,6 +63,15 @@ impl Globals {
         self.config.clone().or_else(|| Some(PathBuf::from(DEFAULT_CONFIG)).filter(|path| path.exists()))
     }
 
+    /// The first of these options that was given on the command line: what the environment says is for other commands.
+    pub fn given_besides_environment(&self) -> Option<&'static str> {
+        let options = [("--config", &self.config, "POINTSMAN_CONFIG"), ("--data", &self.data, "POINTSMAN_DATA")];
+        let mut given = options.into_iter().filter(|(_, path, variable)| {
+            path.is_some() && path.as_deref() != std::env::var_os(variable).as_deref().map(Path::new)
+        });
+        given.next().map(|(option, ..)| option)
+    }
+
     /// The data folder, if one was given.
     pub fn data(&self) -> Option<&Path> {
         self.data.as_deref()
@@ -78,6 +88,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Show the state: the server, providers and names, or one of them
     Status(status::StatusArgs),
+    /// List the zones: state, serial, records
+    Zones(zones::ZonesArgs),
     /// Tell what would be answered, and every step why
     Explain(explain::ExplainArgs),
     /// Take a provider, a candidate, or all that a pattern matches out of the answers
@@ -131,6 +143,7 @@ fn dispatch(command: &Command, globals: &Globals) -> anyhow::Result<ExitCode> {
         Command::Check(args) => check(args, globals),
         Command::Config(args) => config::run(args),
         Command::Status(args) => status::run(args, globals),
+        Command::Zones(args) => zones::run(args, globals),
         Command::Explain(args) => explain::run(args, globals),
         Command::Drain(args) => overrides::drain(args, globals),
         Command::Pin(args) => overrides::pin(args, globals),
@@ -140,10 +153,10 @@ fn dispatch(command: &Command, globals: &Globals) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Zones are checked with the providers and defaults of the configuration.
+/// Zones are checked with the providers and defaults of the configuration, and what that leads to with them.
 fn check(args: &check::CheckArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
     let (config, _) = serve::load_config(globals)?;
-    Ok(check::run(args, &config.zone_settings()))
+    Ok(check::run(args, &config.zone_settings(), config::faults(&config)))
 }
 
 fn code_of(error: &anyhow::Error) -> u8 {

@@ -1,4 +1,4 @@
-//! `pointsman status [NAME|PROVIDER]`: the state of the server, its providers and names, or of one of them.
+//! `pointsman status [NAME|ZONE|PROVIDER]`: the state of the server, its providers and names, or of one of them.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -7,22 +7,21 @@ use anstyle::Style;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::client::{Client, ServerArgs, encoded};
+use super::client::{Client, ClientError, ServerArgs, encoded};
 use super::print::{self, ALERT};
 use super::table::{Align, Cell, Table, style_of, terminal};
 use super::text::{clean, count, relative, span, time};
-use super::{BadInput, Format, Globals, names};
-use crate::api::health::family_word;
+use super::{BadInput, Format, Globals, names, zones};
+use crate::api::health::{family_word, unready};
 use crate::controller::view::{
-    Counts, FirstRound, LoadedDatabase, NameView, OverrideView, Overview, ProviderView, Serving, StandingCounts,
-    StoreState,
+    Counts, LoadedDatabase, NameView, OverrideView, Overview, ProviderView, Serving, StandingCounts, StoreState,
 };
 use crate::steer::transition::Standing;
 
 #[derive(Clone, Debug, Args)]
 pub struct StatusArgs {
-    /// A steered name (it has a dot) or a provider's id; without it, everything in short
-    #[arg(value_name = "NAME|PROVIDER")]
+    /// A steered name or a zone (it has a dot), or a provider's id; without it, everything in short
+    #[arg(value_name = "NAME|ZONE|PROVIDER")]
     subject: Option<String>,
     /// How to print it: `table` for people, `json` for programs
     #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
@@ -67,7 +66,10 @@ fn whole(client: &Client, format: Format) -> anyhow::Result<()> {
 }
 
 fn of_name(client: &Client, name: &str, format: Format) -> anyhow::Result<()> {
-    let text = client.text(&format!("/v1/names/{}", encoded(name)))?;
+    let text = match client.text(&format!("/v1/names/{}", encoded(name))) {
+        Err(error @ ClientError::Refused { status: 404, .. }) => return zones::instead(client, name, format, error),
+        other => other?,
+    };
     if format == Format::Json {
         return print::json(&text);
     }
@@ -112,7 +114,7 @@ fn head(overview: &Overview) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{title:<11} {style}{}{style:#}", clean(&value));
     };
-    line("server", serving(overview), attention(overview.serving == Serving::Serving && first_round_done(overview)));
+    line("server", serving(overview), attention(unready(overview).is_none()));
     line("store", store(&overview.store), attention(overview.store == StoreState::Ok));
     if overview.areas.database.is_some() {
         line("areas", areas(overview), attention(overview.areas.error.is_none()));
@@ -124,6 +126,10 @@ fn head(overview: &Overview) -> String {
         usable += &format!(", {} in some area", names.without_usable_in_area);
     }
     line("names", usable, attention(names.without_usable + names.without_usable_in_area == 0));
+    if overview.tcp_connections > 0 {
+        let open = count(usize::try_from(overview.tcp_connections).unwrap_or(usize::MAX), "connection");
+        line("tcp", format!("{open} open"), Style::new());
+    }
     line("candidates", standings(&overview.candidates), Style::new());
     if overview.frozen {
         line("frozen", "answers stay as they are until the freeze is released".to_owned(), ALERT);
@@ -147,6 +153,9 @@ fn head(overview: &Overview) -> String {
         let how = format!("{how}; {} read, {changed} changed{removed}, in {seconds:.2} s", count(read, "zone"));
         line("last reload", format!("{}, {how}", time(reload.at, *now)), attention(reload.ok));
     }
+    if let Some(seconds) = overview.reloading {
+        line("reload", format!("one runs, for {seconds:.1} s so far"), Style::new());
+    }
     for alert in &overview.alerts {
         let _ = writeln!(text, "{ALERT}!{ALERT:#} {}", clean(alert));
     }
@@ -157,16 +166,14 @@ fn attention(fine: bool) -> Style {
     if fine { Style::new() } else { ALERT }
 }
 
-fn first_round_done(overview: &Overview) -> bool {
-    overview.first_round == FirstRound::Done
-}
-
 fn serving(overview: &Overview) -> String {
     match overview.serving {
         Serving::Starting => "starting".to_owned(),
         Serving::Stopping => "stopping".to_owned(),
-        Serving::Serving if first_round_done(overview) => "serving, ready".to_owned(),
-        Serving::Serving => "serving, not ready: the first round of probes is not over".to_owned(),
+        Serving::Serving => match unready(overview) {
+            None => "serving, ready".to_owned(),
+            Some(why) => format!("serving, {why}"),
+        },
     }
 }
 

@@ -7,9 +7,14 @@
 //! | as it was | that one | nothing is read; changed sets are compiled with the countries known |
 //! | good | anything | its countries |
 //! | missing, damaged, too large | one | an error; the countries of that one go on |
+//! | missing, damaged, too large | none, but one was kept in the data folder | an error; the countries of the kept one |
 //! | missing, damaged, too large | none | an error; no country is known: everyone whom no prefix of a set matches is in one area |
+//!
+//! A database that was read well is copied to `<data>/kept-countries.mmdb`, where that is not the same already: a restart beside a
+//! database that is broken by then must not let `only.<area>` hold for nobody.
 
 use std::fs;
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +25,11 @@ use super::view::{AreasView, LoadedDatabase};
 use crate::config::Config;
 use crate::image::areas::database::Database;
 use crate::image::areas::{Areas, Countries, Sets};
+
+/// What the last good database is called in the data folder.
+const KEPT: &str = "kept-countries.mmdb";
+/// Octets compared at a time.
+const CHUNK: usize = 64 * 1024;
 
 /// What tells one state of a file from the next: device, inode, length, times of data and inode.
 type Stamp = (u64, u64, u64, (i64, i64), (i64, i64));
@@ -68,17 +78,25 @@ impl KnownAreas {
         if same_file && sets == self.sets {
             return self.clone();
         }
+        let kept = config.server.data.join(KEPT);
         let (countries, loaded, error) = match &path {
-            None => (Countries::default(), None, None),
+            None => {
+                forget(&kept);
+                (Countries::default(), None, None)
+            }
             Some(_) if same_file => (self.areas.countries(), self.loaded.clone(), None),
             Some(path) => match Database::read(path) {
                 Ok(database) => {
                     let loaded = describe(path, &database);
+                    keep(file.as_ref(), &kept);
                     (database.countries, Some(loaded), None)
                 }
                 Err(error) => {
                     let error = format!("the database of countries {}: {error}", path.display());
-                    (self.areas.countries(), self.loaded.clone(), Some(error))
+                    match self.or_kept(&kept) {
+                        Some((countries, loaded)) => (countries, Some(loaded), Some(error)),
+                        None => (Countries::default(), None, Some(error)),
+                    }
                 }
             },
         };
@@ -86,6 +104,27 @@ impl KnownAreas {
             Ok(areas) => Self { areas: Arc::new(areas), file, loaded, sets, error },
             Err(wrong) => Self { file, error: error.or(Some(format!("areas: {wrong}"))), ..self.clone() },
         }
+    }
+
+    /// What was read before, else what was kept of it.
+    fn or_kept(&self, kept: &Path) -> Option<(Countries, LoadedDatabase)> {
+        if let Some(loaded) = &self.loaded {
+            return Some((self.areas.countries(), loaded.clone()));
+        }
+        let database = Database::read(kept).inspect_err(|error| {
+            if kept.exists() {
+                tracing::warn!(file = %kept.display(), %error, "the kept database of countries cannot be used");
+            }
+        });
+        let database = database.ok()?;
+        let loaded = describe(kept, &database);
+        Some((database.countries, loaded))
+    }
+
+    /// Whether the countries are those of the database that was kept, not of the one that is configured.
+    pub(super) fn is_kept(&self) -> bool {
+        self.loaded.as_ref().is_some_and(|loaded| Path::new(&loaded.file).file_name() == Some(KEPT.as_ref()))
+            && self.error.is_some()
     }
 
     pub(super) fn view(&self) -> AreasView {
@@ -109,5 +148,56 @@ fn describe(path: &Path, database: &Database) -> LoadedDatabase {
         kind: database.kind.clone(),
         built: built.unwrap_or(Timestamp::UNIX_EPOCH),
         prefixes: database.prefixes,
+    }
+}
+
+/// Keeps a database that was read well: whole or not at all.
+fn keep(file: Option<&DatabaseFile>, kept: &Path) {
+    let Some(file) = file.filter(|file| !are_same(&file.path, kept)) else { return };
+    let beside = kept.with_extension("mmdb.new");
+    let copy = || {
+        fs::copy(&file.path, &beside)?;
+        // One that has changed since it was read may be half a database.
+        if file.has_changed() {
+            return fs::remove_file(&beside);
+        }
+        fs::File::open(&beside)?.sync_all()?;
+        fs::rename(&beside, kept)
+    };
+    if let Err(error) = copy() {
+        tracing::warn!(file = %kept.display(), %error, "the database of countries is not kept for a restart");
+        // One that was not begun is not there.
+        let _ = fs::remove_file(&beside);
+    }
+}
+
+/// Whether two files have the same octets; not where one cannot be read.
+fn are_same(one: &Path, other: &Path) -> bool {
+    let open = |path| fs::File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+    let (Ok((length, one)), Ok((other_length, other))) = (open(one), open(other)) else { return false };
+    if length != other_length {
+        return false;
+    }
+    let (mut one, mut other) = (BufReader::with_capacity(CHUNK, one), BufReader::with_capacity(CHUNK, other));
+    loop {
+        let (Ok(left), Ok(right)) = (one.fill_buf(), other.fill_buf()) else { return false };
+        let common = left.len().min(right.len());
+        if common == 0 {
+            return left.is_empty() && right.is_empty();
+        }
+        if left.get(..common) != right.get(..common) {
+            return false;
+        }
+        one.consume(common);
+        other.consume(common);
+    }
+}
+
+/// Without a database in the configuration none is to come back.
+fn forget(kept: &Path) {
+    if let Err(error) = fs::remove_file(kept)
+        && error.kind() != ErrorKind::NotFound
+    {
+        tracing::warn!(file = %kept.display(), %error, "the kept database of countries cannot be removed");
     }
 }

@@ -53,6 +53,7 @@ impl Site {
             reports: reported,
             families_without_route: Arc::new(Vec::new),
             udp_dropped: Arc::new(|| 0),
+            tcp_connections: Arc::new(|| 0),
             database: watch::channel(None).0,
             serving: serving_now,
             stop: CancellationToken::new(),

@@ -81,6 +81,10 @@ pub enum ReleaseWhich {
 pub enum OverrideError {
     #[error("{0} matches no candidate")]
     NoSuchSubject(String),
+    #[error("{name} has no candidate `{candidate}`: it has {}", .has.join(", "))]
+    NoSuchCandidate { name: String, candidate: String, has: Vec<String> },
+    #[error("{0} is not a steered name here")]
+    NotSteered(String),
     #[error("no override {0} is in force")]
     NotInForce(String),
     #[error("`only` of {name} forbids {candidate}")]

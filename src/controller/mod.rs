@@ -16,6 +16,7 @@ mod clock;
 mod explain;
 #[cfg(test)]
 mod figures;
+mod folders;
 mod keeping;
 pub mod message;
 mod overrides;
@@ -67,6 +68,8 @@ pub struct Parts {
     pub families_without_route: Arc<dyn Fn() -> Vec<Family> + Send + Sync>,
     /// Datagrams that the kernel dropped before `dns` saw them.
     pub udp_dropped: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// TCP connections that are open.
+    pub tcp_connections: Arc<dyn Fn() -> u64 + Send + Sync>,
     pub serving: channel::Receiver<Serving>,
     /// Told of the database of countries as it was read last, so that a change of it is seen.
     pub database: channel::Sender<Option<DatabaseFile>>,
@@ -94,6 +97,7 @@ fn image_settings(config: &Config, client_key: [u8; 16]) -> image::Settings {
     let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     image::Settings {
         nsid: text(&config.dns.nsid).map(String::into_bytes),
+        tcp_idle: Some(config.dns.tcp.idle.0),
         version: text(&config.dns.version),
         identity: text(&config.dns.id),
         client_key,

@@ -36,7 +36,7 @@ impl Task {
         let effects = match self.steering.place(order.clone(), now) {
             Ok(effects) => effects,
             Err(error) => {
-                drop(reply.send(Err(OverrideError::of(error, subject_of(&order.order)))));
+                drop(reply.send(Err(self.not_placed(error, &order.order))));
                 return;
             }
         };
@@ -50,6 +50,22 @@ impl Task {
             let stored = kept.await.is_ok();
             drop(reply.send(Ok(OverrideView { stored, ..view })));
         });
+    }
+
+    /// Says what there is where a name or a candidate is none.
+    fn not_placed(&self, error: PlaceError, order: &Order) -> OverrideError {
+        let (PlaceError::NoSuchSubject, Order::Pin(key) | Order::Drain(DrainSubject::Candidate(key))) = (&error, order)
+        else {
+            return OverrideError::of(error, subject_of(order));
+        };
+        match self.steering.name(&key.name) {
+            None => OverrideError::NotSteered(key.name.to_string()),
+            Some(name) => OverrideError::NoSuchCandidate {
+                name: name.name.to_string(),
+                candidate: key.candidate.to_string(),
+                has: name.candidates.iter().map(|candidate| candidate.id.to_string()).collect(),
+            },
+        }
     }
 
     fn admissible(&self, new: &NewOverride) -> Result<(), OverrideError> {

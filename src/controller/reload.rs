@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -33,6 +33,13 @@ pub(super) struct Loading {
     outcome: oneshot::Receiver<Reloaded>,
     replies: Vec<Reply<ReloadReport>>,
     began: Instant,
+}
+
+impl Loading {
+    /// How long it has been running.
+    pub(super) fn runs_since(&self) -> Duration {
+        self.began.elapsed()
+    }
 }
 
 /// A load that broke off.

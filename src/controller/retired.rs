@@ -4,8 +4,8 @@
 //! holds every state from the moment that it is replaced, looks once a second whether others still do, and drops what
 //! nobody else has on a blocking thread.
 //!
-//! When the states of a load are gone, and what the load left to write is written, the memory that all this took is given back to
-//! the system. Other states are small beside it, and come too often for that.
+//! What a load worked with is given back to the system at once. When the states before it are gone too, and what it left to write
+//! is written, so is the memory that these took. Other states are small beside it, and come too often for that.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -17,6 +17,8 @@ use crate::dns::give_back_memory;
 
 /// How often it is looked whether others let go.
 const LOOK: Duration = Duration::from_secs(1);
+/// The same after a load: large memory waits for it.
+const LOOK_SOON: Duration = Duration::from_millis(100);
 /// States held before it is looked at once: under many transitions a second each state is a copy of the selection.
 const MOST: usize = 16;
 
@@ -27,6 +29,8 @@ pub(super) struct Retired {
     look: Option<Instant>,
     /// A load is over, and its memory is not given back yet.
     give_back: bool,
+    /// Not even that which it worked with.
+    just_over: bool,
 }
 
 struct Held {
@@ -48,8 +52,8 @@ impl Retired {
     /// All that is held now was replaced by a load, or before it.
     pub(super) fn load_is_over(&mut self, now: Instant) {
         self.held.iter_mut().for_each(|held| held.of_load = true);
-        self.give_back = true;
-        self.look.get_or_insert(now + LOOK);
+        (self.give_back, self.just_over) = (true, true);
+        self.look = Some(now);
     }
 
     /// When to look next; none while nothing is held.
@@ -69,15 +73,17 @@ impl Retired {
         let free: Vec<_> = self.held.extract_if(.., |held| Arc::strong_count(&held.state) == 1).collect();
         let give_back = written && self.give_back && !self.held.iter().any(|held| held.of_load);
         self.give_back &= !give_back;
-        if give_back || !free.is_empty() {
+        let just_over = std::mem::take(&mut self.just_over);
+        if give_back || just_over || !free.is_empty() {
             tokio::task::spawn_blocking(move || {
                 drop(free);
-                if give_back {
+                if give_back || just_over {
                     give_back_memory();
                 }
             });
         }
-        self.look = (self.give_back || !self.held.is_empty()).then(|| now + LOOK);
+        let next = if self.give_back { LOOK_SOON } else { LOOK };
+        self.look = (self.give_back || !self.held.is_empty()).then(|| now + next);
     }
 }
 
@@ -133,6 +139,9 @@ mod tests {
         retired.add(of_load.clone(), now);
         retired.load_is_over(now);
         retired.add(later.clone(), now);
+        assert_eq!(retired.next_look(), Some(now), "what it worked with goes at once");
+        retired.tick(now, || false);
+        assert_eq!(retired.next_look(), Some(now + LOOK_SOON));
         retired.tick(now + LOOK, || true);
         assert!(retired.give_back, "a reader holds the state still");
         drop(of_load);

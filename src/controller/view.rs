@@ -28,9 +28,15 @@ pub struct Overview {
     pub families_without_route: Vec<Family>,
     /// Datagrams that the kernel dropped since the start, since a UDP socket's receive buffer was full.
     pub udp_dropped: u64,
+    /// TCP connections that are open.
+    #[serde(default)]
+    pub tcp_connections: u64,
     /// What needs an operator, one line each, most urgent first.
     pub alerts: Vec<String>,
     pub last_reload: Option<ReloadReport>,
+    /// For how many seconds a reload has been running; none while none runs.
+    #[serde(default)]
+    pub reloading: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +62,13 @@ pub struct Counts {
     pub stale: usize,
     /// The file has errors and there is no last good text: SERVFAIL.
     pub broken: usize,
+}
+
+impl Counts {
+    /// Zones whose questions are answered.
+    pub fn answering(&self) -> usize {
+        self.serving + self.stale
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

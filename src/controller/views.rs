@@ -61,8 +61,10 @@ impl Task {
             areas: self.areas.view(),
             families_without_route,
             udp_dropped: (self.udp_dropped)(),
+            tcp_connections: (self.tcp_connections)(),
             alerts: Vec::new(),
             last_reload: self.last_reload.clone(),
+            reloading: self.loading.as_ref().map(|loading| loading.runs_since().as_secs_f64()),
         };
         overview.alerts = self.alerts(&overview);
         overview
@@ -111,10 +113,17 @@ impl Task {
             StoreState::Gone { why } => alerts.push(format!("nothing is kept over a restart: {why}")),
         }
         if let Some(error) = &overview.areas.error {
-            let goes_on = if overview.areas.loaded.is_some() {
-                "what was read before goes on"
-            } else {
-                "no country is known: `only.<area>` and `prefer.<area>` hold for nobody whom no prefix of a set matches"
+            let goes_on = match &overview.areas.loaded {
+                Some(loaded) if self.areas.is_kept() => format!(
+                    "the last good one ({}, built {}) goes on, as it was kept in {}",
+                    loaded.kind,
+                    loaded.built.strftime("%Y-%m-%d"),
+                    loaded.file
+                ),
+                Some(_) => "what was read before goes on".to_owned(),
+                None => "no country is known: `only.<area>` and `prefer.<area>` hold for nobody whom no prefix of a \
+                         set matches"
+                    .to_owned(),
             };
             alerts.push(format!("{error}; {goes_on}"));
         }

@@ -10,17 +10,18 @@
 //! that comes later, is made anew, or is a link that now leads elsewhere is watched from then on.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, interval, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::areas::DatabaseFile;
+use super::folders::Folders;
 use super::message::{Request, Sender};
 
 const QUIET: Duration = Duration::from_millis(200);
@@ -32,9 +33,7 @@ pub struct Watch {
     paths: Paths,
     seen: Seen,
     /// None: nothing is watched now.
-    watcher: Option<RecommendedWatcher>,
-    changes: mpsc::Sender<()>,
-    changed: mpsc::Receiver<()>,
+    folders: Option<Folders>,
     /// As it was read last.
     database: watch::Receiver<Option<DatabaseFile>>,
 }
@@ -55,7 +54,7 @@ struct Seen {
 }
 
 impl Watch {
-    /// Begins to watch.
+    /// Begins to watch. Needs a runtime.
     pub fn begin(
         zones: PathBuf,
         config: Option<PathBuf>,
@@ -63,9 +62,7 @@ impl Watch {
         database: watch::Receiver<Option<DatabaseFile>>,
     ) -> Self {
         let paths = Paths { zones, config, data };
-        // One that is full means that a reload is due anyway.
-        let (changes, changed) = mpsc::channel(1);
-        let mut watch = Self { seen: Seen::now(&paths), watcher: None, paths, changes, changed, database };
+        let mut watch = Self { seen: Seen::now(&paths), folders: None, paths, database };
         watch.watch();
         watch
     }
@@ -76,11 +73,11 @@ impl Watch {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                _ = self.changed.recv() => {}
+                () = self.changed() => {}
                 _ = look.tick() => if !self.leads_elsewhere().await { continue },
             }
             let latest = Instant::now() + LONGEST;
-            while let Ok(Some(())) = timeout_at((Instant::now() + QUIET).min(latest), self.changed.recv()).await {}
+            while let Ok(()) = timeout_at((Instant::now() + QUIET).min(latest), self.changed()).await {}
             let (reply, report) = oneshot::channel();
             if controller.send(Request::Reload(reply)).await.is_err() {
                 return;
@@ -90,6 +87,15 @@ impl Watch {
                 () = stop.cancelled() => return,
                 _ = report => {}
             }
+        }
+    }
+
+    /// Waits for the next change; for ever, where nothing is watched.
+    async fn changed(&mut self) {
+        let Some(folders) = &mut self.folders else { return std::future::pending().await };
+        if let Err(error) = folders.changed().await {
+            self.folders = None;
+            not_watched(&error);
         }
     }
 
@@ -104,21 +110,19 @@ impl Watch {
         }
         let moved = now.zones != self.seen.zones;
         self.seen = now;
-        if moved || self.watcher.is_none() {
+        if moved || self.folders.is_none() {
             self.watch();
         }
         true
     }
 
     fn watch(&mut self) {
-        self.watcher = match watcher(&self.paths, self.changes.clone()) {
-            Ok(watcher) => Some(watcher),
-            Err(error) => {
-                tracing::warn!(%error, "the zones folder is not watched: a reload needs SIGHUP");
-                None
-            }
-        };
+        self.folders = folders(&self.paths).inspect_err(not_watched).ok();
     }
+}
+
+fn not_watched(error: &io::Error) {
+    tracing::warn!(%error, "the zones folder is not watched: a reload needs SIGHUP");
 }
 
 impl Seen {
@@ -131,32 +135,16 @@ impl Seen {
     }
 }
 
-fn watcher(paths: &Paths, changes: mpsc::Sender<()>) -> Result<RecommendedWatcher, notify::Error> {
-    let zones = fs::canonicalize(&paths.zones).map_err(notify::Error::io)?;
-    let (folder, data) = (zones.clone(), fs::canonicalize(&paths.data).unwrap_or_else(|_| paths.data.clone()));
-    let config = paths.config.clone();
-    let concerned = move |path: &PathBuf| {
-        let is_zone = path.starts_with(&folder) && !(data.starts_with(&folder) && path.starts_with(&data));
-        is_zone || config.as_deref().is_some_and(|config| path.file_name() == config.file_name())
-    };
-    let mut watcher = notify::recommended_watcher(move |event: Result<Event, notify::Error>| {
-        // Events that were lost may have been any.
-        if event.as_ref().is_ok_and(|event| !event.need_rescan() && !matters(event, &concerned)) {
-            return;
-        }
-        let _ = changes.try_send(());
-    })?;
-    watcher.watch(&zones, RecursiveMode::Recursive)?;
-    if let Some(folder) = paths.config.as_deref().and_then(Path::parent) {
+fn folders(paths: &Paths) -> io::Result<Folders> {
+    let zones = fs::canonicalize(&paths.zones)?;
+    let mut folders = Folders::new(fs::canonicalize(&paths.data).unwrap_or_else(|_| paths.data.clone()))?;
+    folders.watch(&zones)?;
+    let config = paths.config.as_deref().and_then(|config| Some((config.parent()?, config.file_name()?)));
+    if let Some((folder, name)) = config {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        if fs::canonicalize(folder).is_ok_and(|folder| folder != zones) {
-            watcher.watch(folder, RecursiveMode::NonRecursive)?;
+        if let Ok(folder) = fs::canonicalize(folder) {
+            folders.watch_file(&folder, name)?;
         }
     }
-    Ok(watcher)
-}
-
-fn matters(event: &Event, concerned: &impl Fn(&PathBuf) -> bool) -> bool {
-    let written = matches!(event.kind, EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_));
-    written && event.paths.iter().any(concerned)
+    Ok(folders)
 }

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::bind::{BindError, Bound, bind};
 pub use self::counters::Counters;
 use self::counters::Shared;
-pub use self::sys::{give_back_memory, keep_large_memory_apart};
+pub use self::sys::{give_back_memory, keep_large_memory_apart, told_when_readable};
 use crate::image::published::Published;
 
 /// Where to listen, and how much may be held.

@@ -14,19 +14,25 @@ use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::io;
 use std::mem::{self, MaybeUninit};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::slice;
 
 use socket2::Socket;
+use tokio::io::unix::AsyncFd;
 
 use crate::image::MAX_UDP;
 
 /// Datagrams that are received or sent with one call, at most. More gain nothing: at 32 the call itself is a hundredth of its datagrams.
 pub(super) const BATCH: usize = 32;
-/// The most octets of a query over UDP; what is longer is cut, and then malformed. As much as Ethernet carries in one piece, and more than any
-/// query needs. An odd number of cache lines, so that the queries of a batch do not compete for the same ones.
+/// The most octets of a query over UDP. As much as Ethernet carries in one piece, and more than any query needs. An odd number of cache lines, so
+/// that the queries of a batch do not compete for the same ones.
+///
+/// Of a longer one the system keeps so many octets. What they say is not what was asked, so nothing but the header is taken for its query: the answer
+/// is FORMERR, at once, where silence would have the client ask again until its patience ends. It is smaller than what came.
 pub(super) const MAX_QUERY: usize = 1472;
+/// Octets of a header (RFC 1035, section 4.1.1).
+const HEADER: usize = 12;
 /// Answers begin at multiples of this.
 const GRAIN: usize = 16;
 /// What one answer may take of the room for answers.
@@ -148,7 +154,9 @@ impl Batch {
         // Fewer than `BATCH` answers wait, each took at most `ROOM`, so `MAX_UDP` octets are left behind `filled`. The two slices
         // do not overlap, and both borrow `self`, so nothing else reads or writes there while they live.
         unsafe {
-            let len = ((*memory).received[index].msg_len as usize).min(MAX_QUERY);
+            let header = &raw const (*memory).received[index];
+            let was_cut = (*header).msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
+            let len = if was_cut { HEADER } else { ((*header).msg_len as usize).min(MAX_QUERY) };
             let query = slice::from_raw_parts((&raw const (*memory).queries[index]).cast(), len);
             let client = client(&(*memory).names[index]);
             let room = (&raw mut (*memory).answers).cast::<u8>().add(self.filled);
@@ -334,6 +342,13 @@ pub fn keep_large_memory_apart() {
     }
 }
 
+/// The descriptor with its readiness told by the runtime. Needs one.
+pub fn told_when_readable(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is open, and the same descriptor, for as long as it lives, and it lives in what is returned.
+    let registered = unsafe { AsyncFd::register(descriptor) };
+    Ok(registered?)
+}
+
 /// Gives back what a load needed and what runs now does not: memory that the allocator holds free, and code that ran for it.
 ///
 /// The allocator keeps what was freed for the next who asks, and after a load nobody asks: after two reloads of a million
@@ -428,7 +443,8 @@ mod tests {
                 batch.answer(MAX_UDP);
             }
             assert!(batch.is_over());
-            let expected: Vec<usize> = queries.iter().map(|query| query.len().min(MAX_QUERY)).collect();
+            let heard = |len: usize| if len > MAX_QUERY { HEADER } else { len };
+            let expected: Vec<usize> = queries.iter().map(|query| heard(query.len())).collect();
             assert_eq!(seen, expected);
             assert_eq!(batch.send(&server), 0);
             assert!(clients.iter().all(|client| got(client) == [round; MAX_UDP]));

@@ -6,7 +6,8 @@
 //! | opcode other than QUERY | NOTIMP | RFC 1035, section 4.1.1 |
 //! | no question or several, a name or a record that is none, octets left over | FORMERR | RFC 9619 |
 //! | two OPT, an OPT not at the root | FORMERR | RFC 6891, section 6.1.1 |
-//! | an EDNS Client Subnet that is none | FORMERR | RFC 7871, section 6; see [`super::subnet`] |
+//! | an option that ends behind its OPT | FORMERR with an OPT | RFC 6891, section 7 |
+//! | an EDNS Client Subnet that is none | FORMERR with an OPT | RFC 7871, section 6; see [`super::subnet`] |
 //! | EDNS version above 0 | BADVERS | RFC 6891, section 6.1.3 |
 //! | a TSIG | NOTAUTH, BADKEY: no keys are known here | RFC 8945, section 5.2.1 |
 //! | class CH | the server's name and version if the settings tell them, else REFUSED | RFC 4892 |
@@ -19,12 +20,13 @@
 //! | all else | what [`super::walk`] finds | RFC 1034, section 4.3.2 |
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::published::Published;
 use super::query::{Edns, HEADER, LowerName, Malformed, OPCODE_QUERY, Query, Tsig};
 use super::walk::{Observer, Outcome, Unobserved, Walk};
 use super::writer::{QUESTION, Writer};
-use super::{Image, MAX_NSID, MAX_TCP, MAX_UDP, quick, subnet};
+use super::{Image, MAX_NSID, MAX_TCP, MAX_UDP, quick};
 
 /// What a question came over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -68,6 +70,7 @@ const TSIG_FIXED: usize = 8;
 /// The key is not known (RFC 8945, section 3).
 const BADKEY: u8 = 17;
 const OPTION_NSID: u16 = 3;
+const OPTION_KEEPALIVE: u16 = 11;
 const OPTION_EDE: u16 = 15;
 
 /// The answer to one message. `out` should hold [`MAX_UDP`] octets over UDP and [`MAX_TCP`] over TCP; a smaller one truncates earlier.
@@ -118,8 +121,12 @@ pub(super) fn observed(
     }
     let question = match Query::read(query) {
         Ok(question) => question,
-        Err(Malformed { question_end }) => return without_edns(query, question_end, rcode::FORMERR, out),
+        Err(Malformed { question_end: Some(end), edns: Some(edns) }) => {
+            return faulty_edns(&published.image, query, end, edns, out);
+        }
+        Err(Malformed { question_end, .. }) => return without_edns(query, question_end, rcode::FORMERR, out),
     };
+    let question = Query { edns: question.edns.map(|edns| edns.over(asker.transport)), ..question };
     let Some(place) = out.get_mut(..question.end) else { return Reply::Silence };
     place.copy_from_slice(query.get(..question.end).unwrap_or_default());
     let subnet = question.edns.and_then(|edns| edns.subnet);
@@ -208,8 +215,14 @@ pub(super) fn limit(transport: Transport, payload: Option<u16>, room: usize) -> 
 pub(super) fn reserved(image: &Image, edns: Option<Edns>) -> usize {
     let Some(edns) = edns else { return 0 };
     let nsid = if edns.wants_nsid { nsid(image).map_or(0, |nsid| OPTION_FIXED + nsid.len()) } else { 0 };
-    let subnet = edns.subnet.map_or(0, |subnet| OPTION_FIXED + subnet.len());
-    OPT_FIXED + nsid + subnet + OPTION_FIXED + 2
+    let subnet = edns.subnet.map_or(0, |subnet| subnet.len());
+    let keepalive = if edns.wants_keepalive { OPTION_FIXED + 2 } else { 0 };
+    OPT_FIXED + nsid + subnet + keepalive + OPTION_FIXED + 2
+}
+
+/// As RFC 7828, section 3.1, counts: in tenths of a second.
+fn tenths(time: Duration) -> u16 {
+    u16::try_from(time.as_millis() / 100).unwrap_or(u16::MAX)
 }
 
 fn nsid(image: &Image) -> Option<&[u8]> {
@@ -225,6 +238,29 @@ fn without_edns(query: &[u8], question_end: Option<usize>, rcode: u16, out: &mut
     let outcome = Outcome { rcode, ..Outcome::default() };
     header(query, &outcome, u16::from(question_end.is_some()), 0, out);
     Reply::Message { len: end, rcode, truncated: false }
+}
+
+/// FORMERR for an OPT with faulty options.
+fn faulty_edns(image: &Image, query: &[u8], end: usize, edns: Edns, out: &mut [u8]) -> Reply {
+    let reply = without_edns(query, Some(end), rcode::FORMERR, out);
+    let outcome = Outcome { rcode: rcode::FORMERR, ..Outcome::default() };
+    let Some(out) = out.get_mut(..limit(Transport::Udp, Some(edns.payload), out.len())) else { return reply };
+    if end + OPT_FIXED > out.len() {
+        return reply;
+    }
+    let mut tail = Appender { out, at: end };
+    tail.opt(image, edns, &outcome);
+    let len = tail.at;
+    header(query, &outcome, 1, 1, out);
+    Reply::Message { len, rcode: rcode::FORMERR, truncated: false }
+}
+
+impl Edns {
+    /// What it asks for over this transport.
+    #[inline]
+    pub(super) fn over(self, transport: Transport) -> Self {
+        Self { wants_keepalive: self.wants_keepalive && transport == Transport::Tcp, ..self }
+    }
 }
 
 /// Appends OPT and TSIG and sets the header.
@@ -262,9 +298,10 @@ impl Appender<'_> {
             self.option(OPTION_NSID, nsid);
         }
         if let Some(subnet) = edns.subnet.filter(|_| !matches!(outcome.rcode, rcode::FORMERR | rcode::BADVERS)) {
-            // What is negative holds for everyone (RFC 7871, section 7.4).
-            let (data, len) = subnet.answer(if outcome.answer > 0 { outcome.scope } else { 0 });
-            self.option(subnet::OPTION, data.get(..len).unwrap_or_default());
+            self.put(subnet.answer(outcome.told_scope()).get(..subnet.len()).unwrap_or_default());
+        }
+        if let Some(idle) = image.settings.tcp_idle.filter(|_| edns.wants_keepalive) {
+            self.option(OPTION_KEEPALIVE, &tenths(idle).to_be_bytes());
         }
         if let Some(info) = outcome.extended_error {
             self.option(OPTION_EDE, &info.to_be_bytes());

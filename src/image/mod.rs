@@ -49,6 +49,7 @@ mod writer;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use self::answer::{Reply, Transport, answer};
 pub use self::compiled::CompiledZone;
@@ -76,6 +77,8 @@ pub struct Settings {
     pub client_key: [u8; 16],
     /// Told to who asks for it (RFC 5001); the first 64 octets.
     pub nsid: Option<Vec<u8>>,
+    /// How long a TCP connection may be idle: told over TCP to who asks for it (RFC 7828).
+    pub tcp_idle: Option<Duration>,
     /// Told for `version.bind` and `version.server` in class CH; the first 255 octets.
     pub version: Option<String>,
     /// Told for `id.server` and `hostname.bind` in class CH (RFC 4892); the first 255 octets.

@@ -1,39 +1,44 @@
 //! What stands at a name, read where it lies: one run of octets for each zone.
 //!
 //! ```text
-//! zone   | head | origin | SOA of denials | node | node | ... | slots, targets, glue |
+//! zone   | head | origin | SOA of denials | node | node | ... | slots, targets, referrals |
 //!
 //! head   first node u32 | end of nodes u32 | SOA's octets u16 | its pointers 3 * u16 | octets of the origin u8
 //! node   octets of labels u8 | flags u16 | labels | fields | RRsets
-//! field  u32 each, as the flags say: where the walk is stopped, `*.` below, the slot, the glue
+//! field  u32 each, as the flags say: where the walk is stopped, `*.` below, the slot, the referral
 //! RRset  octets u32, bit 31: the last | records u16 | records
 //! record as it stands behind a question for its owner: c00c | type | class | TTL | length | data
 //! slot   number u32 | shape u8 | sticky u8 | candidates u16 | where each stands u32
 //! target kind u8 | octets of the CNAME or of A u32 | of AAAA u32 | records
-//! glue   count u16 | each: node of the owner u32, RRset u32, required u8
+//! referral   records of glue u16 | their octets u16 | pointers u16 | RRsets of glue u16 | where each pointer is u16 | records | each RRset:
+//!            node of the owner u32, where it is u32, required u8
 //! ```
 //!
 //! Numbers of ours are little-endian, those in records big-endian. An address record of a nine-octet label takes 34 octets: a name in a cache line,
 //! and a million of them in 33 MiB. Labels are those below the origin, in lower case. Names in record data are compressed where that changes no
-//! octet: they point at the owner's name or into the RRset, so one form serves answers, which copy it, and transfers, which decode it.
+//! octet: they point at the owner's name or into the RRset, so one form serves answers, which copy it, and transfers, which decode it. The
+//! glue of a referral stands once more as it is sent, behind a question for the cut and its NS records, with a list of where pointers are in both.
 //!
 //! Hidden names (`_steer`) have nodes too, for transfers; no table leads to them, and no node between them and the apex is made for them.
 //!
 //! All is read with `get`: octets that made no sense would be names without data, never a panic.
 
-use super::rdata;
+use super::rdata::Rdata;
 use super::words::same;
-use super::writer::QUESTION;
-use crate::zone::name::{MAX_NAME, Name};
+use crate::zone::name::Name;
 
 /// Octets of the head of a zone.
 pub(super) const HEAD: usize = 17;
-/// Octets of a node before its labels, of an RRset before its records, of a slot before its candidates, of a target before its records, of an entry of glue.
+/// Octets of a node before its labels, of an RRset before its records, of a slot before its candidates, of a target before its records, of a
+/// referral before its pointers, of an RRset of glue.
 pub(super) const NODE: usize = 3;
 pub(super) const RRSET: usize = 6;
 pub(super) const SLOT: usize = 8;
 pub(super) const TARGET: usize = 9;
+pub(super) const REFERRAL: usize = 8;
 pub(super) const GLUE: usize = 9;
+/// As many records of glue: a referral that is written name by name.
+pub(super) const NO_COPY: u16 = u16::MAX;
 /// Kinds of targets.
 pub(super) const CNAME_TARGET: u8 = 0;
 pub(super) const ADDRESS_TARGET: u8 = 1;
@@ -48,7 +53,7 @@ pub(super) mod flag {
     pub(in crate::image) const BARRIER: u16 = 1;
     pub(in crate::image) const WILDCARD: u16 = 1 << 1;
     pub(in crate::image) const SLOT: u16 = 1 << 2;
-    pub(in crate::image) const GLUE: u16 = 1 << 3;
+    pub(in crate::image) const REFERRAL: u16 = 1 << 3;
     pub(in crate::image) const FIELDS: u16 = 0x0f;
     /// No RRsets.
     pub(in crate::image) const EMPTY: u16 = 1 << 4;
@@ -107,6 +112,16 @@ pub(super) enum Target<'a> {
     },
     /// A name that addresses are resolved for.
     Resolved,
+}
+
+/// What a referral has beside the NS records of its cut, as it stands behind them and a question for the cut.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Referral<'a> {
+    pub(super) glue: &'a [u8],
+    /// Records of glue.
+    pub(super) count: u16,
+    /// Where pointers stand, counted from the first NS record on; little-endian.
+    pub(super) pointers: &'a [[u8; 2]],
 }
 
 /// One address RRset of a name server below or beside a cut.
@@ -254,17 +269,38 @@ impl<'a> Node<'a> {
         Some(Slot { owner: self, at, number: head as u32, candidates: (head >> 48) as u16, is_cname, is_sticky })
     }
 
-    /// For a cut: address records of its name servers.
+    /// For a cut: what is copied; none where a referral is written name by name.
+    #[inline]
+    pub(super) fn referral(self) -> Option<Referral<'a>> {
+        let at = self.field(flag::REFERRAL)?;
+        let [count, octets, pointers, _] = self.referral_head(at)?;
+        let from = at + REFERRAL;
+        let glue = from + 2 * usize::from(pointers);
+        let (pointers, _) = self.zone.0.get(from..glue)?.as_chunks();
+        let glue = self.zone.0.get(glue..glue + usize::from(octets))?;
+        (count != NO_COPY).then_some(Referral { glue, count, pointers })
+    }
+
+    /// For a cut: address records of its name servers, those in the delegated name first.
     pub(super) fn glue(self) -> impl Iterator<Item = Glue<'a>> + use<'a> {
         let zone = self.zone;
-        let at = self.field(flag::GLUE).unwrap_or(0);
-        let count = self.field(flag::GLUE).and_then(|at| zone.u16(at)).unwrap_or(0);
-        (0..usize::from(count)).filter_map(move |entry| {
-            let at = at + 2 + entry * GLUE;
+        let head = self.field(flag::REFERRAL).and_then(|at| Some((at, self.referral_head(at)?)));
+        let (at, [_, octets, pointers, sets]) = head.unwrap_or_default();
+        let first = at + REFERRAL + 2 * usize::from(pointers) + usize::from(octets);
+        (0..usize::from(sets)).filter_map(move |entry| {
+            let at = first + entry * GLUE;
             let owner = zone.node(zone.u32(at)? as usize)?;
             let (set, _) = zone.rrset(owner, zone.u32(at + 4)? as usize)?;
             Some(Glue { set, required: zone.0.get(at + 8) != Some(&0) })
         })
+    }
+
+    /// Records of glue, their octets, pointers, RRsets of glue.
+    #[inline]
+    fn referral_head(self, at: usize) -> Option<[u16; 4]> {
+        let (head, _) = self.zone.0.get(at..)?.first_chunk::<REFERRAL>()?.as_chunks();
+        let &[a, b, c, d] = head else { return None };
+        Some([a, b, c, d].map(u16::from_le_bytes))
     }
 
     /// Its RRsets, by type.
@@ -401,93 +437,5 @@ impl<'a> Rrset<'a> {
             at += FIXED + len;
             Some(rdata)
         })
-    }
-}
-
-impl<'a> Rrset<'a> {
-    /// What stands at an offset of a message whose question is for the owner and that the RRset follows, and whether that is among the owner's labels.
-    fn pointed_at(self, at: usize) -> Option<(&'a [u8], bool)> {
-        let (labels, origin) = (self.owner.labels(), self.owner.zone.origin());
-        let at = at.checked_sub(QUESTION)?;
-        if at < labels.len() {
-            return Some((labels.get(at..)?, true));
-        }
-        let name = labels.len() + origin.len();
-        let octets =
-            if at < name { origin.get(at - labels.len()..) } else { self.records.get(at.checked_sub(name + 4)?..) };
-        Some((octets?, false))
-    }
-}
-
-/// The data of one record.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Rdata<'a> {
-    set: Rrset<'a>,
-    /// As they are copied.
-    pub(super) octets: &'a [u8],
-}
-
-/// A name out of record data, in the case it was written in.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Spelled {
-    octets: [u8; MAX_NAME],
-    len: usize,
-}
-
-impl Spelled {
-    pub(super) fn as_wire(&self) -> &[u8] {
-        self.octets.get(..self.len).unwrap_or(&[0])
-    }
-
-    fn push(&mut self, octets: &[u8]) -> Option<()> {
-        self.octets.get_mut(self.len..self.len + octets.len())?.copy_from_slice(octets);
-        self.len += octets.len();
-        Some(())
-    }
-}
-
-impl<'a> Rdata<'a> {
-    /// The name that begins `from` octets into the data, pointers followed, and where in the data it ends. None where no name is.
-    pub(super) fn name(&self, from: usize) -> Option<(Spelled, usize)> {
-        let mut name = Spelled { octets: [0; MAX_NAME], len: 0 };
-        let mut rest = self.octets.get(from..)?;
-        let (mut end, mut in_owner) = (None, false);
-        // A name has at most 127 labels, and before each one pointer.
-        for _ in 0..256 {
-            match *rest {
-                [0, ref tail @ ..] => {
-                    name.push(&[0])?;
-                    return Some((name, end.unwrap_or_else(|| self.octets.len() - tail.len())));
-                }
-                [p0 @ 0xc0..=0xff, p1, ref tail @ ..] => {
-                    end = end.or_else(|| Some(self.octets.len() - tail.len()));
-                    (rest, in_owner) = self.set.pointed_at(usize::from(u16::from_be_bytes([p0 & 0x3f, p1])))?;
-                }
-                // The owner's labels go on with the origin's.
-                [] if in_owner => (rest, in_owner) = (self.set.owner.zone.origin(), false),
-                [len @ 1..=63, ..] => {
-                    let (label, tail) = rest.split_at_checked(usize::from(len) + 1)?;
-                    name.push(label)?;
-                    rest = tail;
-                }
-                _ => return None,
-            }
-        }
-        None
-    }
-
-    /// The data with its names not compressed.
-    pub(super) fn uncompressed(&self) -> Vec<u8> {
-        let Some((before, names)) = rdata::names(self.set.rtype()) else { return self.octets.to_vec() };
-        let mut whole = self.octets.get(..before).unwrap_or(self.octets).to_vec();
-        let mut at = before;
-        for _ in 0..names {
-            // Data of another make (RFC 3597) is as it is.
-            let Some((name, end)) = self.name(at) else { break };
-            whole.extend_from_slice(name.as_wire());
-            at = end;
-        }
-        whole.extend_from_slice(self.octets.get(at..).unwrap_or_default());
-        whole
     }
 }

@@ -128,14 +128,14 @@ impl SelectedAreas {
 
     /// The number of the area rule for the clients of a place, and its decision. None where the parts do not fit together.
     pub fn at(&self, place: u16) -> Option<(usize, &Arc<Decision>)> {
-        let rule = self.rules.at(place);
+        let rule = self.rules.of_place(place)?;
         Some((rule, &self.decisions.get(rule)?.1))
     }
 
     /// None where the decision itself must be looked at.
     #[inline]
     pub(super) fn brief(&self, place: u16) -> Option<&Brief> {
-        let (brief, _) = self.decisions.get(self.rules.at(place))?;
+        let (brief, _) = self.decisions.get(self.rules.of_place(place)?)?;
         brief.is_all.then_some(brief)
     }
 }

@@ -13,6 +13,7 @@ const TSIG: u16 = 250;
 const CLASS_ANY: u16 = 255;
 const IXFR: u16 = 251;
 const NSID: u16 = 3;
+const KEEPALIVE: u16 = 11;
 
 /// The opcode of an ordinary question.
 pub(super) const OPCODE_QUERY: u8 = 0;
@@ -46,6 +47,8 @@ pub(super) struct Edns {
     /// DNSSEC OK (RFC 3225).
     pub(super) wants_dnssec: bool,
     pub(super) wants_nsid: bool,
+    /// To be told how long a connection may be idle (RFC 7828); over UDP that means nothing (section 3.2.1).
+    pub(super) wants_keepalive: bool,
     /// For whom the asker asks, if it says so.
     pub(super) subnet: Option<Subnet>,
 }
@@ -58,9 +61,12 @@ pub(super) struct LowerName {
 }
 
 /// What is wrong with a question: FORMERR. Where the question section could still be read it is echoed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Malformed {
     pub(super) question_end: Option<usize>,
+    /// The asker's OPT, where the fault is in its options: the answer has one too, so that nobody takes this for a server without EDNS (RFC
+    /// 6891, section 7).
+    pub(super) edns: Option<Edns>,
 }
 
 impl LowerName {
@@ -99,14 +105,16 @@ impl Query {
         let count = |at: usize| u16_at(octets, at).unwrap_or(0);
         // One question (RFC 9619). A pointer in its name has nothing to point at.
         if count(4) != 1 {
-            return Err(Malformed { question_end: None });
+            return Err(Malformed::default());
         }
-        let name_end = name_end(octets).ok_or(Malformed { question_end: None })?;
+        let name_end = name_end(octets).ok_or(Malformed::default())?;
         let &[t0, t1, c0, c1] =
-            octets.get(name_end..name_end + 4).and_then(<[u8]>::first_chunk).ok_or(Malformed { question_end: None })?;
+            octets.get(name_end..name_end + 4).and_then(<[u8]>::first_chunk).ok_or(Malformed::default())?;
         let (qtype, qclass) = (u16::from_be_bytes([t0, t1]), u16::from_be_bytes([c0, c1]));
         let end = name_end + 4;
-        let (edns, tsig) = read_sections(octets, qtype, end).ok_or(Malformed { question_end: Some(end) })?;
+        let mut bad = None;
+        let (edns, tsig) =
+            read_sections(octets, qtype, end, &mut bad).ok_or(Malformed { question_end: Some(end), edns: bad })?;
         Ok(Self { name_end, qtype, qclass, end, edns, tsig })
     }
 }
@@ -127,8 +135,13 @@ pub(super) fn name_end(octets: &[u8]) -> Option<usize> {
     }
 }
 
-/// EDNS and TSIG of what follows the question; none where that is malformed.
-fn read_sections(octets: &[u8], qtype: u16, end: usize) -> Option<(Option<Edns>, Option<Tsig>)> {
+/// EDNS and TSIG of what follows the question; none where that is malformed. An OPT with faulty options is told.
+fn read_sections(
+    octets: &[u8],
+    qtype: u16,
+    end: usize,
+    bad: &mut Option<Edns>,
+) -> Option<(Option<Edns>, Option<Tsig>)> {
     // A question has records in no other section, but an IXFR its SOA in authority (RFC 1995, section 3).
     let authority = u16_at(octets, 8)?;
     if u16_at(octets, 6)? != 0 || (authority != 0 && (qtype != IXFR || authority != 1)) {
@@ -138,19 +151,25 @@ fn read_sections(octets: &[u8], qtype: u16, end: usize) -> Option<(Option<Edns>,
     if authority == 1 {
         records.next()?;
     }
-    let found = read_additional(&mut records, u16_at(octets, 10)?)?;
+    let found = read_additional(&mut records, u16_at(octets, 10)?, bad)?;
     (records.at == octets.len()).then_some(found)
 }
 
 /// EDNS and TSIG of the additional section; none where the section is malformed.
-fn read_additional(records: &mut Records, count: u16) -> Option<(Option<Edns>, Option<Tsig>)> {
+fn read_additional(records: &mut Records, count: u16, bad: &mut Option<Edns>) -> Option<(Option<Edns>, Option<Tsig>)> {
     let (mut edns, mut tsig) = (None, None);
     for left in (0..count).rev() {
         let start = records.at;
         let record = records.next()?;
         match record.rtype {
             // One OPT, at the root (RFC 6891, section 6.1.1).
-            OPT if edns.is_none() && record.root => edns = Some(read_edns(record.class, record.ttl, record.rdata)?),
+            OPT if edns.is_none() && record.root => {
+                edns = read_edns(record.class, record.ttl, record.rdata);
+                if edns.is_none() {
+                    *bad = read_edns(record.class, record.ttl, &[]);
+                    return None;
+                }
+            }
             OPT => return None,
             // A TSIG is the last record (RFC 8945, section 5.1).
             TSIG if left != 0 => return None,
@@ -180,16 +199,20 @@ fn read_tsig(record: &Record, records: &Records, start: usize) -> Option<Tsig> {
 pub(super) fn read_edns(class: u16, ttl: u32, rdata: &[u8]) -> Option<Edns> {
     let [_, version, flags, _] = ttl.to_be_bytes();
     let wants_dnssec = flags & 0x80 != 0;
-    let mut edns = Edns { payload: class, version, wants_dnssec, wants_nsid: false, subnet: None };
+    let mut edns =
+        Edns { payload: class, version, wants_dnssec, wants_nsid: false, wants_keepalive: false, subnet: None };
     let mut rest = rdata;
     while !rest.is_empty() {
-        let (code, len) = (u16_at(rest, 0)?, usize::from(u16_at(rest, 2)?));
-        edns.wants_nsid |= code == NSID;
-        // What options mean is known of version 0 alone.
-        if code == subnet::OPTION && version == 0 && edns.subnet.is_none() {
-            edns.subnet = Some(Subnet::read(rest.get(4..4 + len)?)?);
+        let (&[c0, c1, l0, l1], tail) = rest.split_first_chunk()?;
+        let (data, others) = tail.split_at_checked(usize::from(u16::from_be_bytes([l0, l1])))?;
+        match u16::from_be_bytes([c0, c1]) {
+            // What options mean is known of version 0 alone.
+            subnet::OPTION if version == 0 && edns.subnet.is_none() => edns.subnet = Some(Subnet::read(data)?),
+            NSID => edns.wants_nsid = true,
+            KEEPALIVE => edns.wants_keepalive = true,
+            _ => {}
         }
-        rest = rest.get(4 + len..)?;
+        rest = others;
     }
     Some(edns)
 }

@@ -1,21 +1,22 @@
 //! The ordinary answers, by copying: a name that is there, steered or not, one that is not, one without the type that was asked for.
 //!
-//! Records of a wildcard, a CNAME with one step, and a refusal come so too.
+//! Records of a wildcard, a CNAME with one step, a referral, a refusal, and that an RRset has no room come so too.
 //!
 //! One straight way for a question of class IN with at most an OPT behind it. Header and counts are read and written as two words, question and
 //! records copied in blocks. What was compiled stands as it is sent, but for two things: the TTL of a steered answer, and the pointers of the SOA in
-//! a denial. Those were compiled behind a question for the origin; behind a longer name all that they point at stands so many octets later as
-//! the name is longer.
+//! a denial and of all records in a referral. Those were compiled behind a question for the origin or the cut; behind a longer name all that they
+//! point at stands so many octets later as the name is longer.
 //!
-//! Whatever is not that simple (another opcode, other records, below a zone cut or a DNAME, a longer chain, no room) is
+//! Whatever is not that simple (another opcode, other records, below a DNAME, a longer chain, no room for a part) is
 //! left to [`super::query`] and [`super::walk`], as if nothing had been tried; where both could answer, both give the same answer.
 
-use super::answer::{Appender, Asker, OPT_FIXED, OPTION_FIXED, Reply, limit, rcode, reserved};
-use super::node::{Denial, FIXED, Node, Rrset, flag};
+use super::answer::{Appender, Asker, OPT_FIXED, OPTION_FIXED, Reply, Transport, limit, rcode, reserved};
+use super::node::{Denial, FIXED, Node, Referral, Rrset, flag};
 use super::published::Published;
 use super::query::{Edns, HEADER, LowerName, name_end, read_edns};
-use super::walk::{CNAME, NOT_AUTHORITATIVE, Outcome};
-use super::{Image, MAX_UDP, rdata, steered};
+use super::subnet::Subnet;
+use super::walk::{CNAME, NOT_AUTHORITATIVE, NS, Outcome};
+use super::{Image, MAX_UDP, rdata, steered, subnet};
 
 /// No pointer.
 const NOWHERE: u16 = u16::MAX;
@@ -26,6 +27,7 @@ const ORDINARY: u64 = 0x0000_0000_0001_0000;
 const REPEATED: u64 = 0xffff_7910_0000_0000;
 const RESPONSE: u64 = 0x8000_0000_0000;
 const AUTHORITATIVE: u64 = 0x0400_0000_0000;
+const TRUNCATED: u64 = 0x0200_0000_0000;
 /// An OPT: the root, its type.
 const OPT: [u8; 3] = [0, 0, 41];
 /// What may be said besides in an OPT: an extended error.
@@ -79,11 +81,11 @@ fn with_options(
     out: &mut [u8],
 ) -> Option<Reply> {
     let opt = question.opt?;
-    let edns = read_edns(opt.payload, u32::from(opt.wants_dnssec) << 15, options)?;
+    let edns = read_edns(opt.payload, u32::from(opt.wants_dnssec) << 15, options)?.over(asker.transport);
     let most =
         limit(asker.transport, Some(opt.payload), out.len()).checked_sub(reserved(&published.image, Some(edns)))?;
     let client = edns.subnet.and_then(|subnet| subnet.client()).unwrap_or(asker.client);
-    let edns = (edns.wants_nsid || edns.subnet.is_some()).then_some(&edns);
+    let edns = (edns.wants_nsid || edns.wants_keepalive || edns.subnet.is_some()).then_some(&edns);
     found(published, question, edns, &Asker { client, ..*asker }, Room { out, most })
 }
 
@@ -100,7 +102,10 @@ fn found(
         return absent(image, question, edns, room);
     };
     if node.is(flag::BARRIER | flag::BROKEN | flag::NO_COPY | flag::SLOT) {
-        if node.is(flag::BARRIER | flag::BROKEN | flag::NO_COPY) {
+        if node.is(flag::BARRIER) {
+            return delegated(image, node, question, edns, room);
+        }
+        if node.is(flag::BROKEN | flag::NO_COPY) {
             return None;
         }
         return steered::quick(published, (zone, node), question, edns, asker, room);
@@ -110,9 +115,53 @@ fn found(
     if set.rtype() != question.qtype {
         return alias(image, set, question, edns, room);
     }
-    question.copy(room.out, room.most, set.records)?;
+    if question.copy(room.out, room.most, set.records).is_none() {
+        return cut_short(image, question, edns, asker, room);
+    }
     let outcome = Outcome { authoritative: true, answer: set.count, ..Outcome::default() };
     question.close(image, edns, &outcome, set.records.len(), room.out)
+}
+
+/// An RRset that has no room: all of it is left out. One with names may have less octets where it is compressed anew.
+#[inline(never)]
+#[expect(clippy::needless_pass_by_value, reason = "three words, which stay in registers")]
+fn cut_short(
+    image: &Image,
+    question: Question<'_>,
+    edns: Option<&Edns>,
+    asker: &Asker,
+    room: Room<'_>,
+) -> Option<Reply> {
+    if asker.transport != Transport::Udp || rdata::names(question.qtype).is_some() {
+        return None;
+    }
+    question.copy(room.out, room.most, &[])?;
+    let outcome = Outcome { authoritative: true, truncated: true, ..Outcome::default() };
+    question.close(image, edns, &outcome, 0, room.out)
+}
+
+/// A referral: the NS records of the cut at or above a node, and their glue, if all has room.
+#[inline(never)]
+#[expect(clippy::needless_pass_by_value, reason = "three words, which stay in registers")]
+fn delegated(
+    image: &Image,
+    node: Node<'_>,
+    question: Question<'_>,
+    edns: Option<&Edns>,
+    room: Room<'_>,
+) -> Option<Reply> {
+    let cut = node.barrier().filter(|cut| cut.is(flag::CUT))?;
+    let (servers, Referral { glue, count, pointers }) = (cut.rrset_or(NS, NS)?, cut.referral()?);
+    question.copy(room.out, room.most, servers.records)?;
+    let records = room.out.get_mut(question.end()..room.most)?;
+    copy(records.get_mut(servers.records.len()..)?.get_mut(..glue.len())?, glue);
+    let longer = (question.name_end - HEADER).checked_sub(cut.name_len())? as u16;
+    for at in pointers {
+        let pointer: &mut [u8; 2] = records.get_mut(usize::from(u16::from_le_bytes(*at))..)?.first_chunk_mut()?;
+        *pointer = (u16::from_be_bytes(*pointer) + longer).to_be_bytes();
+    }
+    let outcome = Outcome { authority: servers.count, additional: count, ..Outcome::default() };
+    question.close(image, edns, &outcome, servers.records.len() + glue.len(), room.out)
 }
 
 /// A name that is not there.
@@ -124,10 +173,13 @@ fn absent(image: &Image, question: Question<'_>, edns: Option<&Edns>, room: Room
         question.copy(room.out, room.most, &[])?;
         return question.close(image, edns, &outcome, 0, room.out);
     };
-    if found.node.is(flag::BARRIER | flag::BROKEN | flag::NO_COPY) {
-        return None;
-    }
-    if found.node.is(flag::WILDCARD) {
+    if found.node.is(flag::BARRIER | flag::BROKEN | flag::NO_COPY | flag::WILDCARD) {
+        if found.node.is(flag::BARRIER) {
+            return delegated(image, found.node, question, edns, room);
+        }
+        if found.node.is(flag::BROKEN | flag::NO_COPY) {
+            return None;
+        }
         return wildcard(image, found.node.wildcard()?, question, edns, room);
     }
     denied(image, found.node, rcode::NXDOMAIN, question, edns, room)
@@ -267,11 +319,11 @@ impl<'q> Question<'q> {
         out: &mut [u8],
     ) -> Option<Reply> {
         let mut len = self.end() + records;
-        let mut others = u32::from(outcome.authority) << 16;
+        let mut others = u32::from(outcome.authority) << 16 | u32::from(outcome.additional);
         if let Some(opt) = self.opt {
             others += 1;
             if edns.is_some() || outcome.extended_error.is_some() {
-                len = full_opt(image, edns, opt, *outcome, len, out);
+                len = full_opt(image, edns, opt, outcome, len, out);
             } else {
                 let dnssec = if opt.wants_dnssec { 0x80 } else { 0 };
                 let [p0, p1] = (MAX_UDP as u16).to_be_bytes();
@@ -283,22 +335,50 @@ impl<'q> Question<'q> {
         if outcome.authoritative {
             head |= AUTHORITATIVE;
         }
+        if outcome.truncated {
+            head |= TRUNCATED;
+        }
         head |= u64::from(outcome.answer);
         let [h0, h1, h2, h3, h4, h5, h6, h7] = head.to_be_bytes();
         let [n0, n1, a0, a1] = others.to_be_bytes();
         *out.first_chunk_mut()? = [h0, h1, h2, h3, h4, h5, h6, h7, n0, n1, a0, a1];
-        Some(Reply::Message { len, rcode: outcome.rcode, truncated: false })
+        Some(Reply::Message { len, rcode: outcome.rcode, truncated: outcome.truncated })
     }
 }
 
 /// An OPT with what was asked for and what there is to say. Returns where it ends.
 #[inline(never)]
-fn full_opt(image: &Image, edns: Option<&Edns>, opt: Opt, outcome: Outcome, at: usize, out: &mut [u8]) -> usize {
-    let plain =
-        Edns { payload: opt.payload, version: 0, wants_dnssec: opt.wants_dnssec, wants_nsid: false, subnet: None };
+fn full_opt(image: &Image, edns: Option<&Edns>, opt: Opt, outcome: &Outcome, at: usize, out: &mut [u8]) -> usize {
+    if let Some(Edns { wants_nsid: false, wants_keepalive: false, subnet: Some(subnet), .. }) = edns
+        && outcome.extended_error.is_none()
+        && let Some(place) = out.get_mut(at..).and_then(<[u8]>::first_chunk_mut)
+    {
+        *place = opt_of_subnet(subnet, opt, outcome.told_scope());
+        return at + OPT_FIXED + subnet.len();
+    }
+    let plain = Edns {
+        payload: opt.payload,
+        version: 0,
+        wants_dnssec: opt.wants_dnssec,
+        wants_nsid: false,
+        wants_keepalive: false,
+        subnet: None,
+    };
     let mut appender = Appender { out, at };
-    appender.opt(image, edns.copied().unwrap_or(plain), &outcome);
+    appender.opt(image, edns.copied().unwrap_or(plain), outcome);
     appender.at
+}
+
+/// An OPT with the client's subnet and nothing else, and zeros behind it.
+#[inline]
+fn opt_of_subnet(subnet: &Subnet, opt: Opt, scope: u8) -> [u8; OPT_FIXED + subnet::MOST] {
+    let mut octets = [0; OPT_FIXED + subnet::MOST];
+    let (head, option) = octets.split_at_mut(OPT_FIXED);
+    let dnssec = if opt.wants_dnssec { 0x80 } else { 0 };
+    let [p0, p1] = (MAX_UDP as u16).to_be_bytes();
+    head.copy_from_slice(&[0, 0, 41, p0, p1, 0, 0, dnssec, 0, 0, subnet.len() as u8]);
+    option.copy_from_slice(&subnet.answer(scope));
+    octets
 }
 
 /// Copies octets into as many. Most are so few that two blocks which may overlap are less work than to ask how many they are.

@@ -61,6 +61,10 @@ pub(super) fn quick(
     let selected = published.selection.0.get(slot)?;
     let (brief, prefix) = match &selected.areas {
         None => (selected.brief()?, 0),
+        // A scope is told to those alone who sent a subnet.
+        Some(areas) if edns.is_none_or(|edns| edns.subnet.is_none()) => {
+            (areas.brief(published.areas.place(asker.client))?, 0)
+        }
         Some(areas) => {
             let located = published.areas.find(asker.client);
             (areas.brief(located.place)?, located.prefix.max(1))

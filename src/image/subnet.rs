@@ -16,72 +16,107 @@
 //!
 //! The answer repeats family, length and address, and adds a scope: how many bits of the address it depends on, be they more
 //! than were told or fewer (section 7.2.1). Referrals and negative answers have scope 0 (section 7.4), and so has all
-//! that is the same for everyone.
+//! that is the same for everyone. That holds for NODATA at a steered name too, though its candidates may have different
+//! families: resolvers take any negative answer as one for all clients, whatever its scope says. It lasts no longer than
+//! the decision's TTL, and the addresses of the other family, which have a scope, are answered beside it.
+//!
+//! A FORMERR for what is no option has an OPT record, without options: it says that EDNS is known here (RFC 6891,
+//! section 7).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::answer::OPTION_FIXED;
 
 /// The code of the option.
 pub(super) const OPTION: u16 = 8;
 /// Octets before the address: family, both lengths.
 const FIXED: usize = 4;
+/// Octets of the longest option, its code and length counted.
+pub(super) const MOST: usize = OPTION_FIXED + FIXED + 16;
 /// Bits before an IPv4 address that is mapped into IPv6.
 const MAPPED: u8 = 96;
 
 /// The option of a question, found to be good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Subnet {
-    /// As they came; the address filled up with zeros.
-    octets: [u8; FIXED + 16],
-    len: u8,
+    family: u8,
+    /// Bits of the prefix.
+    source: u8,
+    /// The address from its first octet on, filled up with zeros.
+    address: [u64; 2],
 }
 
 impl Subnet {
     /// Reads the data of an option; none: FORMERR.
+    #[inline]
     pub(super) fn read(data: &[u8]) -> Option<Self> {
-        let [family0, family1, source, scope, address @ ..] = data else { return None };
-        let bits = match u16::from_be_bytes([*family0, *family1]) {
-            0 => 0,
-            1 => 32,
-            2 => 128,
+        let (&[family0, family, source, scope], address) = data.split_first_chunk::<FIXED>()?;
+        let bits = match [family0, family] {
+            [0, 0] => 0,
+            [0, 1] => 32,
+            [0, 2] => 128,
             _ => return None,
         };
-        let beyond = match (*source % 8, address.last()) {
-            (0, _) => 0,
-            (used, last) => last? & (0xff >> used),
-        };
-        if *source > bits || *scope != 0 || address.len() != usize::from(source.div_ceil(8)) || beyond != 0 {
+        if source > bits || scope != 0 || address.len() != usize::from(source.div_ceil(8)) {
             return None;
         }
-        let mut octets = [0; FIXED + 16];
-        octets.get_mut(..data.len())?.copy_from_slice(data);
-        Some(Self { octets, len: u8::try_from(data.len()).ok()? })
+        let (high, low) = address.split_at_checked(8).unwrap_or((address, &[]));
+        let subnet = Self { family, source, address: [filled(high), filled(low)] };
+        let beyond = subnet.bits().checked_shl(source.into()).unwrap_or(0);
+        (beyond == 0).then_some(subnet)
+    }
+
+    #[inline]
+    fn bits(&self) -> u128 {
+        let [high, low] = self.address;
+        u128::from(high) << 64 | u128::from(low)
     }
 
     /// The first address of the prefix; none where the client is not to be located.
+    #[inline]
     pub(super) fn client(&self) -> Option<IpAddr> {
-        let [_, family, source, _, address @ ..] = self.octets;
-        match (family, source) {
+        match (self.family, self.source) {
             (_, 0) => None,
-            (1, _) => address.first_chunk::<4>().map(|octets| Ipv4Addr::from(*octets).into()),
-            _ => Some(Ipv6Addr::from(address).into()),
+            (1, _) => Some(Ipv4Addr::from_bits((self.address[0] >> 32) as u32).into()),
+            _ => Some(Ipv6Addr::from_bits(self.bits()).into()),
         }
     }
 
-    /// Octets of the option's data in an answer.
+    /// Octets of the whole option in an answer.
+    #[inline]
     pub(super) fn len(&self) -> usize {
-        usize::from(self.len)
+        OPTION_FIXED + FIXED + usize::from(self.source.div_ceil(8))
     }
 
-    /// The data of the option in an answer that depends on so many bits of the client's canonical address.
-    pub(super) fn answer(&self, scope: u8) -> ([u8; FIXED + 16], usize) {
-        let mut octets = self.octets;
-        let (client, [_, family, _, place, ..]) = (self.client(), &mut octets);
-        *place = match client {
-            None => 0,
-            Some(client) if *family == 2 && client.to_canonical().is_ipv4() && scope != 0 => MAPPED + scope.min(32),
-            Some(_) => scope,
+    /// The option in an answer that depends on so many bits of the client's canonical address, and zeros behind its [`Self::len`] octets.
+    #[inline]
+    pub(super) fn answer(&self, scope: u8) -> [u8; MOST] {
+        let [high, low] = self.address;
+        let is_mapped = self.family == 2 && high == 0 && low >> 32 == 0xffff;
+        let scope = match self.source {
+            0 => 0,
+            _ if is_mapped && scope != 0 => MAPPED + scope.min(32),
+            _ => scope,
         };
-        (octets, self.len())
+        let [_, len] = ((self.len() - OPTION_FIXED) as u16).to_be_bytes();
+        let mut octets = [0; MOST];
+        let (head, rest) = octets.split_at_mut(OPTION_FIXED + FIXED);
+        head.copy_from_slice(&[0, OPTION as u8, 0, len, 0, self.family, self.source, scope]);
+        rest.copy_from_slice(&self.bits().to_be_bytes());
+        octets
+    }
+}
+
+/// At most eight octets as a word, the first one highest, filled up with zeros.
+#[inline]
+fn filled(octets: &[u8]) -> u64 {
+    let left = 64 - 8 * octets.len() as u32;
+    match (octets.first_chunk(), octets.last_chunk()) {
+        // Where both overlap they say the same.
+        (Some(first), Some(last)) => {
+            u64::from(u32::from_be_bytes(*first)) << 32 | u64::from(u32::from_be_bytes(*last)) << left
+        }
+        _ => octets.iter().fold(0, |sum, octet| sum << 8 | u64::from(*octet)).checked_shl(left).unwrap_or(0),
     }
 }
 
@@ -126,8 +161,11 @@ mod tests {
     #[test]
     fn answers_repeat_the_option_with_a_scope() {
         let answer = |data: &[u8], scope| {
-            let (octets, len) = Subnet::read(data).expect("a good option").answer(scope);
-            octets[..len].to_vec()
+            let subnet = Subnet::read(data).expect("a good option");
+            let (octets, len) = (subnet.answer(scope), subnet.len());
+            assert!(octets[len..].iter().all(|octet| *octet == 0));
+            assert_eq!(octets[..4], [0, 8, 0, len as u8 - 4]);
+            octets[4..len].to_vec()
         };
         assert_eq!(answer(&[0, 1, 16, 0, 198, 51], 24), [0, 1, 16, 24, 198, 51]);
         assert_eq!(answer(&[0, 1, 0, 0], 24), [0, 1, 0, 0], "who is not located gets no scope");

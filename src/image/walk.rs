@@ -22,7 +22,7 @@ use crate::zone::record::Rtype;
 const MAX_CHAIN: usize = 16;
 
 pub(super) const A: u16 = 1;
-const NS: u16 = 2;
+pub(super) const NS: u16 = 2;
 pub(super) const CNAME: u16 = 5;
 const SOA: u16 = 6;
 pub(super) const AAAA: u16 = 28;
@@ -63,6 +63,14 @@ pub(super) struct Outcome {
     pub(super) extended_error: Option<u16>,
     /// How many bits of the client's address the answer depends on.
     pub(super) scope: u8,
+}
+
+impl Outcome {
+    /// The scope that is told: what is negative holds for everyone (RFC 7871, section 7.4).
+    #[inline]
+    pub(super) fn told_scope(&self) -> u8 {
+        if self.answer > 0 { self.scope } else { 0 }
+    }
 }
 
 /// One question on its way.

@@ -8,6 +8,8 @@ const MAX_NAMES: usize = 64;
 const MAX_QUESTION_LABELS: usize = 32;
 /// The first offset that no pointer reaches.
 const POINTER_END: usize = 0x4000;
+/// Whatever points from before this is pointed at behind any question as well: one is at most a name longer than another.
+pub(super) const FAR: usize = POINTER_END - 256;
 /// Where the name of the question begins.
 pub(super) const QUESTION: usize = 12;
 
@@ -145,7 +147,7 @@ impl<'a> Writer<'a> {
         Ok(count)
     }
 
-    fn compiled_data(&mut self, rdata: node::Rdata<'_>, rtype: u16) -> Result<(), Full> {
+    fn compiled_data(&mut self, rdata: rdata::Rdata<'_>, rtype: u16) -> Result<(), Full> {
         let Some((before, names)) = rdata::names(rtype) else { return self.put(rdata.octets) };
         let mut at = before.min(rdata.octets.len());
         self.put(rdata.octets.get(..at).unwrap_or_default())?;

@@ -50,7 +50,7 @@ pub struct AreaRule {
 pub struct AreaRules {
     /// From number 1.
     rules: Box<[AreaRule]>,
-    /// The number of the rule by place; what is not listed is the plain one.
+    /// The number of the rule by place, for all places that there are; empty where all are under the plain one.
     by_place: Box<[u16]>,
 }
 
@@ -93,9 +93,18 @@ impl AreaRules {
         Self { rules: rules.into(), by_place }
     }
 
-    /// The number of the area rule for the clients of a place.
+    /// The number of the area rule for the clients of a place; the plain one of a place that they were not made for.
     pub fn at(&self, place: u16) -> usize {
-        self.by_place.get(usize::from(place)).map_or(PLAIN, |&rule| usize::from(rule))
+        self.of_place(place).unwrap_or(PLAIN)
+    }
+
+    /// The same; none for a place that they were not made for, since an `only` may hang on it.
+    #[inline]
+    pub fn of_place(&self, place: u16) -> Option<usize> {
+        match self.by_place.get(usize::from(place)) {
+            Some(&rule) => Some(usize::from(rule)),
+            None => self.is_plain().then_some(PLAIN),
+        }
     }
 
     /// A place that leads to this area rule.
@@ -281,7 +290,8 @@ mod tests {
             }
         }
         assert_eq!(rules.count(), 7);
-        assert_eq!(rules.at(1000), PLAIN, "a place that nobody knows");
+        assert_eq!(rules.of_place(1000), None, "a place that nobody knows");
+        assert_eq!(AreaRules::default().of_place(1000), Some(PLAIN), "all places are under the plain rule");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Not zones: dotfiles, `*~ *.bak *.orig *.swp *.tmp *.inc *.md *.toml *.json`, what another file includes, sub-folders.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fs;
+use std::fs::{self, File};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -43,7 +43,7 @@ impl<C> Default for Folder<C> {
 
 impl<C> Folder<C> {
     /// The first files, so many at most; that there are others is told.
-    fn limited(&mut self, folder: &Path, mut files: Vec<String>, most: usize) -> Vec<String> {
+    fn limited(&mut self, folder: &Path, mut files: Vec<Listed>, most: usize) -> Vec<Listed> {
         if files.len() > most {
             let message = format!("{} zone files are more than {most}: the last ones are not read", files.len());
             self.diagnostics.push(Diagnostic::of_file(Severity::Error, folder.display().to_string(), message));
@@ -96,8 +96,11 @@ where
             return all;
         }
     };
-    let load = Load { folder, settings, plan, files: &files, origins: OnceLock::new(), shelf: Shelf::default() };
-    let mut steps = parallel((0..files.len()).collect(), plan.threads, |at| load.step(at));
+    // Without it each file is opened by its path.
+    let opened = File::open(folder).ok();
+    let (origins, shelf) = (OnceLock::new(), Shelf::default());
+    let load = Load { folder, opened, settings, plan, files: &files, origins, shelf };
+    let mut steps = parallel(files.iter().collect(), plan.threads, |file| load.step(file));
     leave_out_included(&mut steps);
     follow_targets(&mut steps);
     all.zones = parallel(steps, plan.threads, |step| load.finish(step));
@@ -105,8 +108,16 @@ where
     all
 }
 
-/// Names of files that may be zones, sorted.
-fn files(folder: &Path) -> std::io::Result<Vec<String>> {
+/// A file that may be a zone.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Listed {
+    name: String,
+    /// The folder says that it is a file, and no link or device.
+    is_file: bool,
+}
+
+/// Files that may be zones, sorted.
+fn files(folder: &Path) -> std::io::Result<Vec<Listed>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -115,7 +126,7 @@ fn files(folder: &Path) -> std::io::Result<Vec<String>> {
         let kind = entry.file_type()?;
         let is_folder = kind.is_dir() || (kind.is_symlink() && fs::metadata(entry.path()).is_ok_and(|it| it.is_dir()));
         if !is_folder && is_zone_file(&name) {
-            files.push(name);
+            files.push(Listed { name, is_file: kind.is_file() });
         }
     }
     files.sort_unstable();
@@ -130,9 +141,10 @@ pub fn is_zone_file(name: &str) -> bool {
 /// One load of a folder.
 struct Load<'a, 'k, C> {
     folder: &'a Path,
+    opened: Option<File>,
     settings: &'a Settings,
     plan: &'a Plan<'k, C>,
-    files: &'a [String],
+    files: &'a [Listed],
     /// Of all files, in wire format and lower case; made when it is first asked for.
     origins: OnceLock<HashSet<Name>>,
     shelf: Shelf,
@@ -146,8 +158,7 @@ enum Step<C> {
 }
 
 impl<C: Contents + Clone> Load<'_, '_, C> {
-    fn step(&self, at: usize) -> Step<C> {
-        let file = self.files.get(at).map_or("", String::as_str);
+    fn step(&self, Listed { name: file, is_file }: &Listed) -> Step<C> {
         let path = self.folder.join(file);
         let shown = path.display().to_string();
         let failed = |origin: Name, message: String| {
@@ -161,7 +172,11 @@ impl<C: Contents + Clone> Load<'_, '_, C> {
             Ok(origin) => origin,
             Err(message) => return failed(Name::root(), message),
         };
-        let octets = match sources::read(&path) {
+        let octets = match self.opened.as_ref().filter(|_| *is_file) {
+            Some(folder) => sources::read_in(folder, file),
+            None => sources::read(&path),
+        };
+        let octets = match octets {
             Ok(octets) => octets,
             Err(error) => return failed(origin, format!("cannot read the file: {error}")),
         };
@@ -177,7 +192,7 @@ impl<C: Contents + Clone> Load<'_, '_, C> {
                 texts: Texts::default(),
             });
         }
-        let sources = Sources::new(file.to_owned(), shown, octets);
+        let sources = Sources::new(file.clone(), shown, octets);
         let zone = Unfinished::read(sources, &Library::Folder(self.folder), origin, path, self.settings);
         if zone.waits() { Step::Waiting(Box::new(zone)) } else { Step::Done(self.make(zone)) }
     }
@@ -192,7 +207,11 @@ impl<C: Contents + Clone> Load<'_, '_, C> {
 
     fn leads_to_ours(&self, steered: &[Arc<SteeredName>]) -> bool {
         let origins = self.origins.get_or_init(|| {
-            self.files.iter().filter_map(|file| origin_of(file).ok()).map(|origin| origin.to_lowercase()).collect()
+            self.files
+                .iter()
+                .filter_map(|file| origin_of(&file.name).ok())
+                .map(|origin| origin.to_lowercase())
+                .collect()
         });
         let mut targets = steered.iter().flat_map(|name| &name.candidates).filter_map(|one| match &one.target {
             Target::Name(name) => wire(name).map(|name| name.to_lowercase()),
@@ -301,11 +320,14 @@ mod tests {
 
     #[test]
     fn files_beyond_the_limit_are_told_of() {
-        let names = || ["a", "b", "c"].map(str::to_owned).to_vec();
+        let names = |names: &[&str]| -> Vec<Listed> {
+            names.iter().map(|name| Listed { name: (*name).to_owned(), is_file: true }).collect()
+        };
+        let all_three = || names(&["a", "b", "c"]);
         let mut all: Folder = Folder::default();
-        assert_eq!(all.limited(Path::new("zones"), names(), 3), names());
+        assert_eq!(all.limited(Path::new("zones"), all_three(), 3), all_three());
         assert!(all.diagnostics.is_empty());
-        assert_eq!(all.limited(Path::new("zones"), names(), 2), ["a", "b"]);
+        assert_eq!(all.limited(Path::new("zones"), all_three(), 2), names(&["a", "b"]));
         assert_eq!(all.diagnostics[0].message, "3 zone files are more than 2: the last ones are not read");
     }
 }

@@ -280,8 +280,10 @@ pub fn overview() -> Overview {
         areas: areas(),
         families_without_route: Vec::new(),
         udp_dropped: 0,
+        tcp_connections: 0,
         alerts: vec!["zone clinic.example.: 1 error, the last good text is served".to_owned()],
         last_reload: Some(reload()),
+        reloading: None,
     }
 }
 

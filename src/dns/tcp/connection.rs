@@ -166,7 +166,7 @@ impl Connection {
                 return Ok(turn);
             }
             reads += 1;
-            got = match self.stream.read(desk.input.get_mut(HEAD..).unwrap_or_default()) {
+            got = match read(&mut self.stream, desk.input.get_mut(HEAD..).unwrap_or_default()) {
                 Ok(0) => return Ok(Turn { then: Then::End, ..turn }),
                 Ok(got) => got,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -227,4 +227,40 @@ fn frame(octets: &[u8]) -> Option<usize> {
     let (prefix, rest) = octets.split_first_chunk::<2>()?;
     let len = usize::from(u16::from_be_bytes(*prefix));
     (rest.len() >= len).then_some(len)
+}
+
+/// A read that a signal broke off is done again: it says nothing of the connection.
+fn read(stream: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match stream.read(into) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Broken off twice, then an octet.
+    struct Interrupted(usize);
+
+    impl Read for Interrupted {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            self.0 += 1;
+            if self.0 <= 2 {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            into[0] = 7;
+            Ok(1)
+        }
+    }
+
+    #[test]
+    fn a_read_that_is_broken_off_is_done_again() {
+        let mut octets = [0; 4];
+        assert_eq!(read(&mut Interrupted(0), &mut octets).expect("an octet"), 1);
+        assert_eq!(octets, [7, 0, 0, 0]);
+    }
 }

@@ -306,6 +306,7 @@ mod tests {
             for address in narrow.chain(wide).chain(edges) {
                 let address = address.to_canonical();
                 let Found { place, prefix } = areas.find(address);
+                prop_assert_eq!(areas.place(address), place, "{}", address);
                 prop_assert_eq!(areas.areas_of(place), areas_of(&sets, &countries, address), "{}", address);
                 prop_assert!(is_uniform(&sets, &countries, address, prefix), "{}/{}", address, prefix);
                 let wider = prefix.checked_sub(1);

@@ -185,6 +185,13 @@ impl<C: Cut, const N: usize> Line<C, N> {
         Found { place, prefix: below.max(above) }
     }
 
+    /// The place alone.
+    #[inline]
+    pub(super) fn place(&self, key: u64) -> u16 {
+        let at = C::rank(&self.cuts, C::of(key >> self.scale)).min(usize::from(self.count));
+        self.places.get(at.wrapping_sub(1)).copied().unwrap_or(self.first)
+    }
+
     /// Its ranges, given where its block begins.
     pub(super) fn iter(&self, start: u64) -> impl Iterator<Item = (u64, u16)> {
         let span = u64::MAX.checked_shl(C::BITS + u32::from(self.scale)).unwrap_or(0);

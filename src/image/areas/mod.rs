@@ -87,6 +87,15 @@ impl Areas {
         }
     }
 
+    /// The place of an address alone, for those to whom nobody tells how far it reaches: the same as [`Self::find`] says.
+    #[inline]
+    pub fn place(&self, client: IpAddr) -> u16 {
+        match client.to_canonical() {
+            IpAddr::V4(address) => self.v4.place(u64::from(address.to_bits()) << 32),
+            IpAddr::V6(address) => self.v6.place(address.to_bits()),
+        }
+    }
+
     /// All places. Never empty.
     pub fn places(&self) -> &[Place] {
         &self.places

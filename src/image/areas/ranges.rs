@@ -50,6 +50,13 @@ pub(super) struct Ranges<C, const N: usize> {
     ranges: usize,
 }
 
+/// Where a look-up ends.
+enum Lead<'a, C, const N: usize> {
+    Line(&'a Line<C, N>),
+    /// A sorted run: the first, how many, and the edges of its block.
+    Run(usize, usize, Edges),
+}
+
 impl<C: Cut, const N: usize> Default for Ranges<C, N> {
     fn default() -> Self {
         Self::new(&[(0, 0)])
@@ -67,19 +74,37 @@ impl<C: Cut, const N: usize> Ranges<C, N> {
 
     #[inline]
     pub(super) fn find(&self, key: u64) -> Found {
-        let Some(entry) = self.root.get((key >> REST_BITS) as usize) else {
-            return self.find_in_run(key, 0, self.runs.len(), Edges::default());
-        };
+        match self.lead(key) {
+            Lead::Line(line) => line.find(key),
+            Lead::Run(from, length, edges) => self.find_in_run(key, from, length, edges),
+        }
+    }
+
+    /// The place alone.
+    #[inline]
+    pub(super) fn place(&self, key: u64) -> u16 {
+        match self.lead(key) {
+            Lead::Line(line) => line.place(key),
+            Lead::Run(from, length, edges) => self.find_in_run(key, from, length, edges).place,
+        }
+    }
+
+    /// What knows of a key.
+    #[inline]
+    fn lead(&self, key: u64) -> Lead<'_, C, N> {
+        let whole = Lead::Run(0, self.runs.len(), Edges::default());
+        let Some(entry) = self.root.get((key >> REST_BITS) as usize) else { return whole };
         let rest = key << ROOT_BITS >> 1;
         let mut at = (entry >> SHIFT_BITS) as usize + (rest >> (entry & ((1 << SHIFT_BITS) - 1))) as usize;
         while let Some(line) = self.lines.get(at) {
             match line.way(key) {
-                Way::Here => return line.find(key),
+                Way::Here => return Lead::Line(line),
                 Way::On(next) => at = next,
-                Way::Run(from, length) => return self.find_in_run(key, from, length, line.edges()),
+                Way::Run(from, length) => return Lead::Run(from, length, line.edges()),
             }
         }
-        Found { place: 0, prefix: 0 }
+        // No line leads to one that is not there.
+        whole
     }
 
     #[cold]
@@ -312,6 +337,8 @@ mod tests {
                 let expected = naive(&changes, address);
                 prop_assert_eq!(narrow.find(key(address)), expected, "{}", address);
                 prop_assert_eq!(high.find(key(address)), expected, "{}", address);
+                let places = (narrow.place(key(address)), high.place(key(address)));
+                prop_assert_eq!(places, (expected.place, expected.place), "{}", address);
             }
             prop_assert_eq!(narrow.iter().collect::<Vec<_>>(), &*keys64);
             prop_assert_eq!(high.iter().collect::<Vec<_>>(), keys64);

@@ -47,6 +47,14 @@ impl Wide {
         if found.place == SPLIT { self.find_low(address) } else { found }
     }
 
+    #[inline]
+    pub(super) fn place(&self, address: u128) -> u16 {
+        match self.high.place(first(address)) {
+            SPLIT => self.find_low(address).place,
+            place => place,
+        }
+    }
+
     /// In a /64 that is split, so that no prefix reaches out of it.
     #[cold]
     fn find_low(&self, address: u128) -> Found {

@@ -27,6 +27,8 @@ const VERSION: u8 = 1;
 const ENDING: &str = ".text";
 /// What a file is called until it is whole and synced.
 const UNFINISHED: &str = ".text.new";
+/// What the marker of a text that is none any more is called.
+const GONE: &str = ".gone";
 /// Octets of a plain name: with its endings it stays below the 255 that file systems take.
 const PLAIN: usize = 200;
 /// Octets of a head: 1,000 files with the longest paths take less.
@@ -105,22 +107,41 @@ pub(super) fn unfinished(name: &str) -> String {
     format!("{name}.new")
 }
 
+/// What stands where the text with this name is none any more, though the pack has one.
+pub(super) fn gone(name: &str) -> String {
+    format!("{}{GONE}", name.strip_suffix(ENDING).unwrap_or(name))
+}
+
+/// The name of the text that a marker says is none any more.
+pub(super) fn named_gone(marker: &str) -> Option<String> {
+    Some(format!("{}{ENDING}", marker.strip_suffix(GONE)?))
+}
+
 /// Whether it is called as a text is.
-pub(super) fn is_text(path: &Path) -> bool {
-    ends_with(path, ENDING)
+pub(super) fn is_text(name: &str) -> bool {
+    name.ends_with(ENDING)
 }
 
 /// Whether it is called as a text that is being written.
-pub(super) fn is_unfinished(path: &Path) -> bool {
-    ends_with(path, UNFINISHED)
+pub(super) fn is_unfinished(name: &str) -> bool {
+    name.ends_with(UNFINISHED)
 }
 
-fn ends_with(path: &Path, ending: &str) -> bool {
-    path.file_name().is_some_and(|name| name.as_encoded_bytes().ends_with(ending.as_bytes()))
+/// Writes a text. Its octets go there as they stand in memory.
+pub(super) fn write(to: &mut impl Write, head: &Head, texts: &Texts) -> io::Result<()> {
+    to.write_all(&begin(head)?)?;
+    texts.files.iter().try_for_each(|(_, octets)| to.write_all(octets))
 }
 
-/// Writes a text. Its octets go to the file as they stand in memory.
-pub(super) fn write(mut file: &File, head: &Head, texts: &Texts) -> io::Result<()> {
+/// Whether these octets are this very text.
+pub(super) fn is(octets: &[u8], head: &Head, texts: &Texts) -> bool {
+    let Some(rest) = begin(head).ok().and_then(|begin| octets.strip_prefix(&*begin)) else { return false };
+    let rest = texts.files.iter().try_fold(rest, |rest, (_, octets)| rest.strip_prefix(octets));
+    rest.is_some_and(<[u8]>::is_empty)
+}
+
+/// All that stands before the octets of a text.
+fn begin(head: &Head) -> io::Result<Vec<u8>> {
     let head = serde_json::to_vec(head)?;
     let length = u32::try_from(head.len()).ok().filter(|length| *length <= HEAD_LIMIT);
     let length = length.ok_or_else(|| io::Error::other("the paths of its files are too long"))?;
@@ -130,39 +151,51 @@ pub(super) fn write(mut file: &File, head: &Head, texts: &Texts) -> io::Result<(
     begin.extend_from_slice(&length.to_le_bytes());
     begin.extend_from_slice(&checksum(&head).to_le_bytes());
     begin.extend_from_slice(&head);
-    file.write_all(&begin)?;
-    texts.files.iter().try_for_each(|(_, octets)| file.write_all(octets))
+    Ok(begin)
 }
 
 /// Reads the text of a zone; none where there is no such file.
 pub(super) fn read(path: &Path, origin: &str) -> Result<Option<Texts>, Unreadable> {
-    let Some((mut file, head, _)) = open(path)? else { return Ok(None) };
+    let Some((mut file, size)) = open(path)? else { return Ok(None) };
+    read_from(&mut file, size, origin).map(Some)
+}
+
+/// Reads the text of a zone that is so many octets long.
+pub(super) fn read_from(from: &mut impl Read, size: u64, origin: &str) -> Result<Texts, Unreadable> {
+    let (head, _) = read_head(from, size)?;
     if head.origin != origin {
         return Err(Unreadable::OfAnother(head.origin));
     }
     let mut digest = head.begin_digest();
     let mut files = Vec::with_capacity(head.files.len());
     for (key, length) in &head.files {
-        // `open` has seen that the file is as long as this says.
+        // The head is of a text that is as long as this says.
         let mut octets = vec![0; usize::try_from(*length).unwrap_or(usize::MAX)];
-        file.read_exact(&mut octets)?;
+        from.read_exact(&mut octets)?;
         digest.write(&octets);
         files.push((key.clone(), octets));
     }
     if finish(&digest) != head.digest {
         return Err(Unreadable::Damaged("its digest is wrong"));
     }
-    Ok(Some(Texts { main: head.main, files: files.into_iter().collect() }))
+    Ok(Texts { main: head.main, files: files.into_iter().collect() })
 }
 
 /// The origin that a file says it is of.
 pub(super) fn origin(path: &Path) -> Option<String> {
-    Some(open(path).ok()??.1.origin)
+    let (mut file, size) = open(path).ok()??;
+    origin_of(&mut file, size)
+}
+
+/// The origin that a text so many octets long says it is of.
+pub(super) fn origin_of(from: &mut impl Read, size: u64) -> Option<String> {
+    Some(read_head(from, size).ok()?.0.origin)
 }
 
 /// Whether the file is this very text, every octet of it.
 pub(super) fn holds(path: &Path, head: &Head) -> bool {
-    let Ok(Some((mut file, there, mut left))) = open(path) else { return false };
+    let Ok(Some((mut file, size))) = open(path) else { return false };
+    let Ok((there, mut left)) = read_head(&mut file, size) else { return false };
     if there != *head {
         return false;
     }
@@ -180,32 +213,36 @@ pub(super) fn holds(path: &Path, head: &Head) -> bool {
     finish(&digest) == head.digest
 }
 
-/// The file behind its head, the head, and the octets that follow; none where there is no such file.
-fn open(path: &Path) -> Result<Option<(BufReader<File>, Head, u64)>, Unreadable> {
+/// A file and how long it is; none where there is none.
+fn open(path: &Path) -> Result<Option<(BufReader<File>, u64)>, Unreadable> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(why) => return Err(why.into()),
     };
     let size = file.metadata()?.len();
-    let mut file = BufReader::new(file);
+    Ok(Some((BufReader::new(file), size)))
+}
+
+/// The head of a text that is so many octets long, and how many follow it.
+fn read_head(from: &mut impl Read, size: u64) -> Result<(Head, u64), Unreadable> {
     let (mut mark, mut version, mut length, mut sum) = ([0; 7], [0; 1], [0; 4], [0; 8]);
-    file.read_exact(&mut mark)?;
+    from.read_exact(&mut mark)?;
     if mark != *MARK {
         return Err(Unreadable::Damaged("it does not begin as a text does"));
     }
-    file.read_exact(&mut version)?;
+    from.read_exact(&mut version)?;
     if version != [VERSION] {
         return Err(Unreadable::Version(version[0]));
     }
-    file.read_exact(&mut length)?;
-    file.read_exact(&mut sum)?;
+    from.read_exact(&mut length)?;
+    from.read_exact(&mut sum)?;
     let length = u32::from_le_bytes(length);
     if length > HEAD_LIMIT || u64::from(length) > size {
         return Err(Unreadable::Damaged("its head is too long"));
     }
     let mut head = vec![0; length as usize];
-    file.read_exact(&mut head)?;
+    from.read_exact(&mut head)?;
     if checksum(&head) != u64::from_le_bytes(sum) {
         return Err(Unreadable::Damaged("its head is not what was written"));
     }
@@ -213,10 +250,10 @@ fn open(path: &Path) -> Result<Option<(BufReader<File>, Head, u64)>, Unreadable>
     let octets = head.files.iter().try_fold(0_u64, |sum, (_, length)| sum.checked_add(*length));
     let octets = octets.filter(|octets| octets.checked_add(20 + u64::from(length)) == Some(size));
     let octets = octets.ok_or(Unreadable::Damaged("it has another length than its head says"))?;
-    Ok(Some((file, head, octets)))
+    Ok((head, octets))
 }
 
-fn checksum(octets: &[u8]) -> u64 {
+pub(super) fn checksum(octets: &[u8]) -> u64 {
     let mut hasher = SipHasher13::new();
     hasher.write(octets);
     hasher.finish()
@@ -232,7 +269,7 @@ mod tests {
 
     fn write_to(path: &Path, origin: &str, texts: &Texts) -> Head {
         let head = Head::of(origin, texts);
-        write(&File::create(path).unwrap(), &head, texts).unwrap();
+        write(&mut File::create(path).unwrap(), &head, texts).unwrap();
         head
     }
 
@@ -248,7 +285,7 @@ mod tests {
             let path = scratch.path().join("x.text");
             let texts = Texts { main, files: files.into_iter().collect() };
             let head = write_to(&path, &origin, &texts);
-            prop_assert!(holds(&path, &head));
+            prop_assert!(holds(&path, &head) && is(&std::fs::read(&path).unwrap(), &head, &texts));
             prop_assert_eq!(read(&path, &origin).unwrap(), Some(texts));
         }
 
@@ -265,7 +302,7 @@ mod tests {
             for wrong in [&damaged[..], &whole[..at], &[&whole[..], b"x"].concat()] {
                 std::fs::write(&path, wrong).unwrap();
                 prop_assert!(read(&path, "a.").is_err());
-                prop_assert!(!holds(&path, &head));
+                prop_assert!(!holds(&path, &head) && !is(wrong, &head, &texts));
             }
         }
 
@@ -275,7 +312,8 @@ mod tests {
             prop_assert_eq!(names.len(), origins.len());
             for name in names {
                 prop_assert!(unfinished(&name).len() <= 255 && !name.contains(['/', '\0']) && !name.starts_with('.'));
-                prop_assert!(is_text(Path::new(&name)) && is_unfinished(Path::new(&unfinished(&name))));
+                prop_assert!(is_text(&name) && is_unfinished(&unfinished(&name)));
+                prop_assert_eq!(named_gone(&gone(&name)), Some(name));
             }
         }
     }

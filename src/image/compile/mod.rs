@@ -3,7 +3,9 @@
 //! Two passes over the records, none over what stands in memory twice. The first looks for names that something hangs on: ancestors of others,
 //! zone cuts and owners of DNAME, parents of wildcards, name servers of cuts, steered names. They are few beside all owners of an ordinary zone,
 //! and only they are kept in a map. The second writes node after node. What leads from one node to another is filled in at the end, when all
-//! have their places.
+//! have their places (`links`).
+
+mod links;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,10 +13,10 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
-use super::node::{self, HEAD, LAST, NODE, Octets, RRSET, SLOT, TARGET, flag};
+use super::node::{self, HEAD, LAST, NODE, Octets, RRSET, flag};
 use super::rdata;
 use super::writer::{QUESTION, Writer};
-use crate::steer::policy::{Shape, SteeredName, Sticky, Target};
+use crate::steer::policy::SteeredName;
 use crate::zone::name::Name;
 use crate::zone::record::{Rtype, Zone};
 use crate::zone::records::{Owner, Records, Rrset};
@@ -68,13 +70,15 @@ struct Special {
     slot: Option<usize>,
 }
 
+/// By labels below the origin, in lower case.
+type Specials<'a> = HashMap<Cow<'a, [u8]>, Special, FixedState>;
+
 struct Compiler<'a> {
     records: &'a Records,
     origin: Name,
     out: Vec<u8>,
     scratch: Vec<u8>,
-    /// By labels below the origin, in lower case.
-    special: HashMap<Cow<'a, [u8]>, Special, FixedState>,
+    special: Specials<'a>,
     /// Whether any name stops the walk.
     stops: bool,
     names: usize,
@@ -197,14 +201,14 @@ impl<'a> Compiler<'a> {
 
     /// The head, the origin, and the SOA of denials. The places of nodes follow in `finish`.
     fn head(&mut self, denial: &[u8]) {
-        let mut pointers = [NOWHERE; 3];
-        for (pointer, at) in pointers.iter_mut().zip(pointers_of_soa(denial)) {
+        let mut places = [NOWHERE; 3];
+        for (pointer, at) in places.iter_mut().zip(pointers(denial)) {
             *pointer = at;
         }
         self.out.extend_from_slice(&[0; 8]);
         self.u16(denial.len());
-        for pointer in pointers {
-            self.out.extend_from_slice(&pointer.to_le_bytes());
+        for place in places {
+            self.out.extend_from_slice(&place.to_le_bytes());
         }
         let origin = self.origin.as_wire();
         self.out.push(origin.len() as u8);
@@ -273,7 +277,7 @@ impl<'a> Compiler<'a> {
             flags |= flag::SLOT;
         }
         if !labels.is_empty() && owner.is_some_and(|owner| owner.sets().any(|set| set.rtype() == Rtype::NS)) {
-            flags |= flag::CUT | flag::GLUE;
+            flags |= flag::CUT | flag::REFERRAL;
         }
         flags
     }
@@ -341,6 +345,12 @@ impl<'a> Compiler<'a> {
 
     /// A message with a question for a name of the zone, and where that ends. Room for so many octets follows.
     fn writer(&mut self, labels: &[u8], size: usize) -> (Writer<'_>, usize) {
+        let start = self.question(labels, size);
+        (Writer::compiling(&mut self.scratch, start), start)
+    }
+
+    /// Lays out such a message; where the question ends.
+    fn question(&mut self, labels: &[u8], size: usize) -> usize {
         let origin = self.origin.as_wire();
         let name = QUESTION + labels.len();
         let start = name + origin.len() + 4;
@@ -353,7 +363,7 @@ impl<'a> Compiler<'a> {
         if let Some(place) = self.scratch.get_mut(name..name + origin.len()) {
             place.copy_from_slice(origin);
         }
-        (Writer::compiling(&mut self.scratch, start), start)
+        start
     }
 
     /// Fills in where things are.
@@ -373,107 +383,6 @@ impl<'a> Compiler<'a> {
         Compiled { octets, names: self.names, max_labels: self.max_labels }
     }
 
-    fn fields(&mut self, at: usize, flags: u16, fields: usize, steered: &[Arc<SteeredName>]) {
-        let Some(node) = Octets(&self.out).node(at) else { return };
-        let labels = node.labels().to_vec();
-        let wildcard = [b"\x01*", &*labels].concat();
-        let mut place = fields;
-        for field in [flag::BARRIER, flag::WILDCARD, flag::SLOT, flag::GLUE] {
-            if flags & field == 0 {
-                continue;
-            }
-            let leads_to = match field {
-                flag::BARRIER => self.barrier(&labels).map_or(0, |special| special.node),
-                flag::WILDCARD => self.special.get(&*wildcard).map_or(0, |special| special.node),
-                flag::SLOT => self.slot(&labels, steered),
-                _ => self.glue(at),
-            };
-            self.patch(place, &to_u32(leads_to).to_le_bytes());
-            place += 4;
-        }
-    }
-
-    /// Writes what steers a name, and returns where.
-    fn slot(&mut self, labels: &[u8], steered: &[Arc<SteeredName>]) -> usize {
-        let number = self.special.get(labels).and_then(|special| special.slot);
-        let Some((number, steered)) = number.and_then(|number| Some((number, steered.get(number)?))) else { return 0 };
-        let at = self.out.len();
-        self.out.extend_from_slice(&to_u32(number).to_le_bytes());
-        self.out.push(u8::from(steered.shape == Shape::Cname));
-        self.out.push(u8::from(steered.policy.sticky == Sticky::Yes));
-        self.u16(steered.candidates.len());
-        self.out.resize(at + SLOT + 4 * steered.candidates.len(), 0);
-        for (index, candidate) in steered.candidates.iter().enumerate() {
-            let target = to_u32(self.out.len());
-            self.patch(at + SLOT + 4 * index, &target.to_le_bytes());
-            self.target(labels, steered.shape, &candidate.target);
-        }
-        at
-    }
-
-    fn target(&mut self, labels: &[u8], shape: Shape, target: &Target) {
-        let at = self.out.len();
-        self.out.resize(at + TARGET, 0);
-        let (kind, a, b) = match target {
-            Target::Name(text) if shape == Shape::Cname => {
-                if let Ok(name) = Name::from_text(text.as_bytes(), &Name::root()) {
-                    self.compressed(labels, Rtype::CNAME.0, 0, std::iter::once(name.as_wire()));
-                }
-                (node::CNAME_TARGET, self.out.len() - at - TARGET, 0)
-            }
-            Target::Name(_) => (node::RESOLVED_TARGET, 0, 0),
-            Target::Addresses(addresses) => {
-                for address in addresses {
-                    if let std::net::IpAddr::V4(address) = address {
-                        self.record(Rtype::A.0, 0, &address.octets());
-                    }
-                }
-                let v4 = self.out.len() - at - TARGET;
-                for address in addresses {
-                    if let std::net::IpAddr::V6(address) = address {
-                        self.record(Rtype::AAAA.0, 0, &address.octets());
-                    }
-                }
-                (node::ADDRESS_TARGET, v4, self.out.len() - at - TARGET - v4)
-            }
-        };
-        self.patch(at, &[kind]);
-        self.patch(at + 1, &to_u32(a).to_le_bytes());
-        self.patch(at + 5, &to_u32(b).to_le_bytes());
-    }
-
-    /// The address RRsets in the zone of a cut's name servers, those in the delegated name first. Returns where.
-    fn glue(&mut self, cut: usize) -> usize {
-        let Some(cut) = Octets(&self.out).node(cut) else { return 0 };
-        let mut found = Vec::new();
-        for server in cut.rrset(Rtype::NS.0).into_iter().flat_map(node::Rrset::rdatas) {
-            let Some((name, _)) = server.name(0) else { continue };
-            let lower = name.as_wire().to_ascii_lowercase();
-            let Some(labels) = below(&lower, self.origin.as_wire()) else { continue };
-            let Some(owner) = self.special.get(labels).map(|special| special.node).filter(|node| *node != 0) else {
-                continue;
-            };
-            let required = below(labels, cut.labels()).is_some();
-            for (set, records) in Octets(&self.out).node(owner).into_iter().flat_map(node::Node::placed) {
-                if matches!(records.rtype(), 1 | 28) {
-                    found.push((owner, set, required));
-                }
-            }
-        }
-        found.sort_by_key(|(_, _, required)| !required);
-        if found.is_empty() {
-            return 0;
-        }
-        let at = self.out.len();
-        self.u16(found.len());
-        for (owner, set, required) in found {
-            self.out.extend_from_slice(&to_u32(owner).to_le_bytes());
-            self.out.extend_from_slice(&to_u32(set).to_le_bytes());
-            self.out.push(u8::from(required));
-        }
-        at
-    }
-
     fn u16(&mut self, count: usize) {
         self.out.extend_from_slice(&saturated(count).to_le_bytes());
     }
@@ -485,22 +394,30 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// Where pointers stand in a compiled SOA record: its owner, and at the ends of the two names.
-fn pointers_of_soa(record: &[u8]) -> impl Iterator<Item = u16> {
+/// Where pointers stand in whole records: their owners, and names in their data.
+fn pointers(records: &[u8]) -> Vec<u16> {
     let mut found = Vec::new();
-    let mut at = 0;
-    for behind in [10, 0, 0] {
-        while let Some(len) = record.get(at).copied().filter(|len| *len != 0) {
+    let mut pass = |mut at: usize| {
+        while let Some(len) = records.get(at).copied().filter(|len| *len != 0) {
             if len >= 0xc0 {
                 found.push(saturated(at));
-                at += 1;
-                break;
+                return at + 2;
             }
             at += usize::from(len) + 1;
         }
-        at += 1 + behind;
+        at + 1
+    };
+    let mut at = 0;
+    while at < records.len() {
+        at = pass(at);
+        let Some([t0, t1, _, _, _, _, _, _, l0, l1]) = records.get(at..).and_then(<[u8]>::first_chunk) else { break };
+        let data = at + 10;
+        if let Some((before, names)) = rdata::names(u16::from_be_bytes([*t0, *t1])) {
+            (0..names).fold(data + before, |at, _| pass(at));
+        }
+        at = data + usize::from(u16::from_be_bytes([*l0, *l1]));
     }
-    found.into_iter()
+    found
 }
 
 /// The labels of a wire name in front of `origin`; none where it is not in it. Both in lower case, or cut off alike.
