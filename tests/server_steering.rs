@@ -1,6 +1,5 @@
 //! The server as it runs: probes over real sockets move answers, operators outrank them, and restarts change nothing.
 
-#[allow(dead_code)]
 #[path = "support/scripted_resolver.rs"]
 mod scripted_resolver;
 #[path = "support/server.rs"]

@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
-use support::{Server, Site, Targets, eventually};
+use support::{Server, Site, Targets, eventually, said};
 
 const NAME: &str = "www.shop.example.";
 

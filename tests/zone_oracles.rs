@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use pointsman::cli::check::{CheckArgs, check};
-use pointsman::zone::diagnostic::Severity;
 use pointsman::zone::folder::{Settings, is_zone_file, load_file, load_folder};
 use pointsman::zone::name::Name;
 use pointsman::zone::record::Record;
@@ -215,10 +214,7 @@ fn the_example_zones_are_good() {
     }
     let loaded = load_folder(&folder, &Settings::default());
     let all = loaded.diagnostics.iter().chain(loaded.zones.iter().flat_map(|zone| &zone.diagnostics));
-    let told: Vec<String> = all
-        .filter(|one| one.severity == Severity::Error || !one.message.ends_with("not in effect yet"))
-        .map(ToString::to_string)
-        .collect();
+    let told: Vec<String> = all.map(ToString::to_string).collect();
     assert!(told.is_empty(), "{told:#?}");
     if !installed() {
         return;

@@ -349,21 +349,6 @@ fn areas_are_held_against_the_candidates() {
 }
 
 #[test]
-fn what_comes_later_is_told() {
-    let found = faults(
-        "www CNAME a.b-cdn.net.\n_steer.www TXT \"v=steer1 ramp=5m origin=https://o.example/\"\n_steer.www TXT \"cdn=bunny to=a.b-cdn.net. ramp=1m\"\n",
-    );
-    assert_eq!(
-        found,
-        [
-            "2:26+7 warning: `ramp` is not in effect yet",
-            "2:34+25 warning: `origin` is not in effect yet",
-            "3:43+7 warning: `ramp` is not in effect yet",
-        ]
-    );
-}
-
-#[test]
 fn targets_must_not_lead_back() {
     let steer = |owner: &str, to: &str| {
         format!("{owner} A 192.0.2.9\n_steer.{owner} TXT v=steer1\n_steer.{owner} TXT \"cdn=bunny to={to}\"\n")

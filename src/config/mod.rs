@@ -11,6 +11,7 @@ mod settings;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,13 +21,16 @@ use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue};
 
 pub use self::sections::{
-    ApiSection, AreasSection, DnsSection, LogFormat, LogSection, ProbeSection, ProviderSection, ServerSection, Span,
-    StoreSection, TcpSection,
+    AnchorsSection, ApiSection, AreasSection, DnsSection, LogFormat, LogSection, ProbeSection, ProviderSection,
+    ServerSection, Span, StoreSection, TcpSection,
 };
 
+use crate::health::anchors::MAX_ANCHORS;
 use crate::image::areas::{Entry, check_name};
+use crate::steer::observation::Family;
 use crate::steer::provider::{Provider, Providers};
 use crate::zone::diagnostic::{Colour, Diagnostic, Severity};
+use crate::zone::name::Name;
 use crate::zone::steering::defaults::{Defaults, InvalidDefault};
 
 /// The commented configuration with every default.
@@ -148,6 +152,7 @@ impl Config {
             // A store that has no time to open would be taken for a damaged one.
             ("open_limit", self.store.open_limit, 1, 3_600),
             ("idle", self.dns.tcp.idle, 1, 3_600),
+            ("timeout", self.probe.anchors.timeout, 1, 60),
             ("linger", self.server.linger, 0, 600),
             ("grace", self.server.grace, 0, 600),
         ];
@@ -155,6 +160,13 @@ impl Config {
             let fits = (Duration::from_secs(least)..=Duration::from_secs(most)).contains(&span.0);
             limit(fits, key, &format!("is not within {least}s and {most}s"));
         }
+        let every = self.probe.authoritative_every.0;
+        limit(
+            every.is_zero() || (Duration::from_secs(10)..=Duration::from_secs(86_400)).contains(&every),
+            "authoritative_every",
+            "is neither 0s nor within 10s and 86400s",
+        );
+        self.find_faults_of_anchors(text, faults);
         self.find_faults_of_sets(text, faults);
         if let Err(wrong) = self.defaults() {
             for fault in wrong {
@@ -173,6 +185,42 @@ impl Config {
                 &format!("provider.{id}"),
                 "has no `home`: give `eu` or the two-letter code of the country whose law it answers to",
             );
+        }
+    }
+
+    /// Anchors that are too many, too few, or at a provider.
+    fn find_faults_of_anchors(&self, text: &str, faults: &mut Vec<Fault>) {
+        let section = text.find("anchors").unwrap_or(0);
+        let AnchorsSection { tcp, https, least, .. } = &self.probe.anchors;
+        let mut fault = |key: &str, message: String| faults.push((place_of_key(text, section, key), message));
+        for (key, count) in [("tcp", tcp.len()), ("https", https.len())] {
+            if count > MAX_ANCHORS {
+                fault(key, format!("`{key}` has more than {MAX_ANCHORS} anchors"));
+            }
+        }
+        for family in Family::ALL {
+            let count = tcp.iter().filter(|anchor| Family::of(anchor.ip()) == family).count() + https.len();
+            if *least < 1 || (count > 0 && count < *least) {
+                fault("least", format!("`least` is not within 1 and {count}, the number of {family} anchors"));
+            }
+        }
+        let providers = self.providers();
+        for host in https {
+            let name = format!(".{}.", host.trim_end_matches('.').to_ascii_lowercase());
+            let carrier = providers
+                .iter()
+                .find(|provider| provider.targets.iter().any(|suffix| name.ends_with(&format!(".{suffix}"))));
+            if let Some(provider) = carrier {
+                fault(
+                    "https",
+                    format!(
+                        "`{host}` stands at {}, which is a provider: its fault would look like the vantage's",
+                        provider.id
+                    ),
+                );
+            } else if Name::from_text(host.as_bytes(), &Name::root()).is_err() || host.parse::<IpAddr>().is_ok() {
+                fault("https", format!("`{host}` is no host name"));
+            }
         }
     }
 
@@ -387,6 +435,27 @@ mod tests {
         expected.sort();
         found.sort();
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn anchors_that_cannot_be_are_told() {
+        for (anchors, expected) in [
+            ("least = 5", ""),
+            ("tcp = []", ""),
+            ("tcp = []\nhttps = [\"status.example.net\", \"www.example.org\"]", ""),
+            ("least = 6", "`least` is not within 1 and 5, the number of v4 anchors"),
+            ("least = 0", "`least` is not within 1 and 5, the number of v4 anchors"),
+            ("tcp = [\"192.0.2.1:53\"]", "`least` is not within 1 and 1, the number of v4 anchors"),
+            (
+                "https = [\"shop.B-CDN.net\"]",
+                "`shop.B-CDN.net` stands at bunny, which is a provider: its fault would look like the vantage's",
+            ),
+            ("https = [\"192.0.2.1\"]", "`192.0.2.1` is no host name"),
+            ("timeout = \"2m\"", "`timeout` is not within 1s and 60s"),
+        ] {
+            let found = faults(&format!("[probe.anchors]\n{anchors}\n"));
+            assert_eq!(found.first().map_or("", |(_, _, message)| message), expected, "{anchors}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::health::anchors::Anchors;
 use crate::steer::home::Home;
 use crate::steer::provider::Pace;
 
@@ -63,6 +64,21 @@ pub struct ProbeSection {
     #[serde(deserialize_with = "port_map")]
     pub ports: BTreeMap<u16, u16>,
     pub in_flight: usize,
+    /// Zero: never.
+    pub authoritative_every: Span,
+    pub anchors: AnchorsSection,
+}
+
+/// `[probe.anchors]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AnchorsSection {
+    /// Of both families.
+    pub tcp: Vec<SocketAddr>,
+    /// Host names.
+    pub https: Vec<String>,
+    pub least: usize,
+    pub timeout: Span,
 }
 
 /// `[areas]`
@@ -167,7 +183,16 @@ impl Default for ProbeSection {
             allow_private: false,
             ports: BTreeMap::new(),
             in_flight: 256,
+            authoritative_every: Span(Duration::from_secs(60)),
+            anchors: AnchorsSection::default(),
         }
+    }
+}
+
+impl Default for AnchorsSection {
+    fn default() -> Self {
+        let Anchors { tcp, https, least, timeout } = Anchors::default();
+        Self { tcp, https, least, timeout: Span(timeout) }
     }
 }
 

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Config, TcpSection};
+use super::{AnchorsSection, Config, TcpSection};
+use crate::health::anchors::Anchors;
 use crate::image::areas::Sets;
 use crate::{dns, health, store, zone};
 
@@ -55,6 +56,7 @@ impl Config {
     }
 
     pub fn health_settings(&self, vantage: Arc<str>) -> health::Settings {
+        let AnchorsSection { tcp, https, least, timeout } = self.probe.anchors.clone();
         health::Settings {
             vantage,
             resolvers: self.probe.resolvers.clone(),
@@ -64,6 +66,8 @@ impl Config {
             allow_private: self.probe.allow_private,
             ports: self.probe.ports.clone(),
             in_flight: self.probe.in_flight,
+            authoritative_every: self.probe.authoritative_every.0,
+            anchors: Anchors { tcp, https, least, timeout: timeout.0 },
             ..health::Settings::default()
         }
     }

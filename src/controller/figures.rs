@@ -20,15 +20,16 @@ use crate::steer::time::Time;
 use crate::store::{EventFilter, Settings};
 
 /// A task with so many steered names, every tenth of them flattened, and the ends of its channels.
-struct Site {
-    task: Task,
+pub(super) struct Site {
+    pub(super) task: Task,
     names: usize,
-    _ends: (mpsc::Sender<Request>, mpsc::Receiver<Command>, mpsc::Sender<Report>, watch::Sender<Serving>),
+    commanded: mpsc::Receiver<Command>,
+    _ends: (mpsc::Sender<Request>, mpsc::Sender<Report>, watch::Sender<Serving>),
     _folder: tempfile::TempDir,
 }
 
 impl Site {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let names = std::env::var("POINTSMAN_NAMES").map_or(3_000, |names| names.parse().unwrap());
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::default();
@@ -60,8 +61,13 @@ impl Site {
         };
         let mut task = Task::new(parts, requests);
         task.load_first().await;
-        let ends = (sender, commanded, reports, serving);
-        Self { task, names, _ends: ends, _folder: folder }
+        let ends = (sender, reports, serving);
+        Self { task, names, commanded, _ends: ends, _folder: folder }
+    }
+
+    /// What the prober is told next.
+    pub(super) async fn commanded(&mut self) -> Option<Command> {
+        self.commanded.recv().await
     }
 
     fn drain(&mut self, id: u64) -> Effects {
@@ -86,7 +92,9 @@ impl Site {
 fn zone(names: usize) -> String {
     let mut text = "$TTL 60\n@ IN SOA ns1 hostmaster 1 2h 15m 2w 5m\n@ IN NS ns1\nns1 IN A 192.0.2.53\n".to_owned();
     for name in 0..names {
-        writeln!(text, "_steer.www{name} IN TXT \"v=steer1\"").unwrap();
+        // One of them has an origin.
+        let origin = if name == 1 { " origin=https://origin.shop.example/up" } else { "" };
+        writeln!(text, "_steer.www{name} IN TXT \"v=steer1{origin}\"").unwrap();
         writeln!(text, "_steer.www{name} IN TXT \"cdn=bunny to=shop{name}.b-cdn.net.\"").unwrap();
         writeln!(text, "_steer.www{name} IN TXT \"cdn=fastly to=dualstack.shop{name}.map.fastly.net.\"").unwrap();
         // Other data at the owner has the name flattened.

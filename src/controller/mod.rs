@@ -17,6 +17,7 @@ mod explain;
 #[cfg(test)]
 mod figures;
 mod folders;
+mod inquire;
 mod keeping;
 pub mod message;
 mod overrides;

@@ -78,7 +78,7 @@ pub(super) struct Task {
     pub(super) tcp_connections: Arc<dyn Fn() -> u64 + Send + Sync>,
     pub(super) serving: watch::Receiver<Serving>,
     requests: mpsc::Receiver<Request>,
-    commands: mpsc::Sender<Command>,
+    pub(super) commands: mpsc::Sender<Command>,
     /// The prober has not been told of the candidates as they are now.
     pub(super) plan_due: bool,
     reports: mpsc::Receiver<Report>,
@@ -200,6 +200,12 @@ impl Task {
                     taken += candidates.len();
                     self.take_resolved(&candidates, addresses, ttl, now);
                 }
+                Report::Found(findings) => {
+                    taken += findings.len();
+                    for finding in &findings {
+                        effects.append(self.steering.found(finding, now));
+                    }
+                }
             }
             report = if taken < BATCH { self.reports.try_recv().ok() } else { None };
         }
@@ -236,6 +242,7 @@ impl Task {
             let dropped = u64::try_from(wanted).unwrap_or(u64::MAX);
             metrics::counter!("pointsman_probe_requests_dropped_total").increment(dropped);
         }
+        self.inquire(effects.inquiries);
         // Of many steps in one batch the last is what is kept.
         let decided: BTreeSet<Arc<str>> = effects.decided.into_iter().collect();
         writes.extend(decided.iter().map(|name| self.last_decision(name)));

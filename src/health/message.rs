@@ -7,9 +7,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::check::Check;
 pub use super::check::Plan;
 use crate::steer::effects::ProbeWanted;
-use crate::steer::observation::{CandidateKey, Observation};
+use crate::steer::inquiry::{Finding, Inquiry};
+use crate::steer::observation::{CandidateKey, Family, Observation};
 
 /// Controller to prober.
 #[derive(Clone, Debug)]
@@ -19,6 +21,23 @@ pub enum Command {
     Plan(Vec<Plan>),
     /// Probe each of these once, out of its pace.
     Probe(Vec<ProbeWanted>),
+    /// Ask each of these, for evidence.
+    Inquire(Vec<Asked>),
+}
+
+/// One inquiry of the core, with what it takes to carry it out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    pub inquiry: Inquiry,
+    pub question: Question,
+}
+
+/// Whom an inquiry asks. Equal ones are one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Question {
+    Origin(Check),
+    /// Those of the settings, in one address family.
+    Anchors(Family),
 }
 
 /// Prober to controller.
@@ -28,6 +47,8 @@ pub enum Report {
     Observed { candidates: Arc<[CandidateKey]>, observation: Observation },
     /// What a target name resolves to now, each time that changes or is renewed, for all candidates that ask there alike.
     Resolved { candidates: Arc<[CandidateKey]>, addresses: Vec<IpAddr>, ttl: Duration },
+    /// What came of one question, for each inquiry that asked it. None comes of what could not be asked from here.
+    Found(Vec<Finding>),
 }
 
 /// The observation of each candidate that one request was sent for.

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  controller                                                     controller
-//!      |  Command: what to probe, probes out of pace                  ^
-//!      v                                                              |  Report: Observed, Resolved
+//!      |  Command: what to probe, probes out of pace, inquiries       ^
+//!      v                                                              |  Report: Observed, Resolved, Found
 //!  prober (one task) -- schedule says who is due --> round (a task) --+
 //!                                                      |  resolve the target, choose addresses
 //!                                                      v
@@ -16,9 +16,13 @@
 //! Probes go where users go (design, section 5): the target is resolved, each address gets a connection of its own,
 //! SNI, `Host` and path are the customer's, the certificate must be valid for the name.
 
+pub mod anchors;
 pub mod check;
+pub mod cold;
 pub mod fault;
 pub mod http;
+pub mod inquire;
+pub mod inquiries;
 pub mod jitter;
 pub mod message;
 pub mod one_offs;

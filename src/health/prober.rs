@@ -15,8 +15,11 @@ use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
+use super::cold::Cold;
 use super::http::Http;
-use super::message::{Command, Report};
+use super::inquire;
+use super::inquiries::{AT_ONCE, Inquiries};
+use super::message::{Command, Question, Report};
 use super::reach::Routes;
 use super::resolve::Targets;
 use super::rotation::Memory;
@@ -79,12 +82,16 @@ pub fn start(
     };
     let routes = Arc::new(Routes::checked());
     let turns = Semaphore::new(settings.in_flight.min(Semaphore::MAX_PERMITS));
-    let rounds = Rounds { settings, http, targets, routes: Arc::clone(&routes), turns, clock, reports };
+    let cold = Cold::new(settings.authoritative_every);
+    let rounds = Rounds { settings, cold, http, targets, routes: Arc::clone(&routes), turns, clock, reports };
     let prober = Prober {
         rounds: Arc::new(rounds),
         schedule: Schedule::new(seed()),
         running: JoinSet::new(),
         tasks: HashMap::new(),
+        inquiries: Inquiries::default(),
+        asking: JoinSet::new(),
+        questions: HashMap::new(),
     };
     let (done, ended) = oneshot::channel();
     std::thread::Builder::new()
@@ -110,13 +117,17 @@ struct Prober {
     running: JoinSet<Memory>,
     /// What each running task was taken for, so that one that panics is given back too.
     tasks: HashMap<Id, (Slot, Task)>,
+    inquiries: Inquiries,
+    asking: JoinSet<()>,
+    /// What each running inquiry asks.
+    questions: HashMap<Id, Arc<Question>>,
 }
 
 impl Prober {
     async fn run(mut self, mut commands: mpsc::Receiver<Command>, stop: CancellationToken) {
         let mut routes = tokio::time::interval(ROUTE_CHECK);
         loop {
-            let wait = self.begin_what_is_due();
+            let wait = self.begin_what_is_due().min(self.begin_inquiries());
             tokio::select! {
                 () = stop.cancelled() => break,
                 command = commands.recv() => match command {
@@ -124,6 +135,7 @@ impl Prober {
                     None => break,
                 },
                 Some(ended) = self.running.join_next_with_id() => self.end(ended),
+                Some(ended) = self.asking.join_next_with_id() => self.end_inquiry(ended),
                 () = tokio::time::sleep(wait) => {}
                 _ = routes.tick() => self.rounds.routes.check(),
             }
@@ -145,6 +157,34 @@ impl Prober {
             self.begin(due);
         }
         IDLE
+    }
+
+    /// The same for inquiries, whose room is their own.
+    fn begin_inquiries(&mut self) -> Duration {
+        let now = self.now();
+        while self.asking.len() < AT_ONCE {
+            let Some((question, asked_by)) = self.inquiries.take(now) else {
+                return self.inquiries.next_due().map_or(IDLE, |at| at.since(now));
+            };
+            let (rounds, asked) = (Arc::clone(&self.rounds), Arc::clone(&question));
+            let handle = self.asking.spawn(async move { inquire::carry_out(&rounds, &asked, asked_by).await });
+            self.questions.insert(handle.id(), question);
+        }
+        IDLE
+    }
+
+    fn end_inquiry(&mut self, ended: Result<(Id, ()), tokio::task::JoinError>) {
+        let id = match ended {
+            Ok((id, ())) => id,
+            Err(failed) => {
+                error!(error = %failed, "an inquiry broke off");
+                failed.id()
+            }
+        };
+        if let Some(question) = self.questions.remove(&id) {
+            let now = self.now();
+            self.inquiries.ended(&question, now);
+        }
     }
 
     fn begin(&mut self, due: Due) {
@@ -175,6 +215,14 @@ impl Prober {
             Command::Probe(wanted) => {
                 for one in wanted {
                     self.schedule.order(&one.candidate, one.cause, one.at, now);
+                }
+            }
+            Command::Inquire(all) => {
+                for asked in all {
+                    let question = asked.question.clone();
+                    if !self.inquiries.ask(asked, now) {
+                        inquire::count(&question, "dropped");
+                    }
                 }
             }
         }

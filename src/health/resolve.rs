@@ -12,7 +12,7 @@ use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{RData, RecordType};
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::{Resolver, TokioResolver};
 use tracing::warn;
 
@@ -75,6 +75,32 @@ impl Targets {
         let both = async { tokio::join!(self.0.lookup(name, RecordType::A), self.0.lookup(name, RecordType::AAAA)) };
         let (v4, v6) = tokio::time::timeout(limit, both).await.map_err(|_| Nothing::Timeout.to_string())?;
         merge([answer(v4), answer(v6)], last_known)
+    }
+}
+
+impl Targets {
+    /// The names of the servers of the zone that begins at this name, sorted; none where no zone does.
+    pub async fn name_servers(&self, zone: &Name) -> Result<Vec<Name>, String> {
+        let lookup = match self.0.lookup(zone.clone(), RecordType::NS).await {
+            Ok(lookup) => lookup,
+            Err(error) => {
+                return match nothing(&error) {
+                    Nothing::NoData | Nothing::NoName => Ok(Vec::new()),
+                    other => Err(format!("NS of {zone}: {other}")),
+                };
+            }
+        };
+        // A CNAME leads to the servers of another name.
+        let own = lookup.answers().iter().filter(|record| record.name == *zone);
+        let mut names: Vec<Name> = own
+            .filter_map(|record| match &record.data {
+                RData::NS(server) => Some(server.0.to_lowercase()),
+                _ => None,
+            })
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
     }
 }
 

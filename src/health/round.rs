@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
+use super::cold::{Cold, Vanished, Verdict};
 use super::fault::{self, Seen, fault, timed_out};
 use super::http::{self, Http};
 use super::message::Report;
@@ -37,6 +38,7 @@ pub struct Rounds {
     pub settings: Settings,
     pub http: Http,
     pub targets: Targets,
+    pub cold: Cold,
     pub routes: Arc<Routes>,
     pub turns: Semaphore,
     pub clock: Clock,
@@ -45,16 +47,28 @@ pub struct Rounds {
 
 impl Rounds {
     /// Carries out what is due, and returns what was learnt.
-    pub async fn run(&self, due: &Due) -> Memory {
+    pub async fn run(self: &Arc<Self>, due: &Due) -> Memory {
+        let began = Instant::now();
+        let cold = self.cold_verdict(due).await;
+        if let Some(reason) = cold.fails {
+            self.report_unresolved(due, began.elapsed(), reason).await;
+            return Memory::default();
+        }
         let began = Instant::now();
         let (addresses, mut learnt) = match self.addresses(due).await {
             Ok(resolved) => resolved,
             Err(reason) => {
+                self.doubt_target(due);
                 self.report_unresolved(due, began.elapsed(), reason).await;
                 return Memory::default();
             }
         };
         let Some(cause) = due.task.cause() else { return learnt };
+        for vanished in &cold.vanished {
+            learnt.note(vanished.address, Some(Stage::Resolve));
+            self.report_vanished(due, cause, vanished).await;
+        }
+        let addresses = without(addresses, &cold.vanished);
         let limit = due.check.probe.timeout.saturating_sub(began.elapsed());
         let chosen = due.memory.choose(&addresses, cause);
         let probe = |place: usize| {
@@ -97,6 +111,30 @@ impl Rounds {
         self.observed(due, cause, None, (ended.before(lasted), ended), outcome).await;
     }
 
+    /// An address family that the target no longer has is a failure of that family.
+    async fn report_vanished(&self, due: &Due, cause: Cause, vanished: &Vanished) {
+        let outcome = Outcome::Fail(fault(Stage::Resolve, &*vanished.reason));
+        count(&outcome, Duration::ZERO);
+        let now = (self.clock)();
+        self.observed(due, cause, Some(vanished.address), (now, now), outcome).await;
+    }
+
+    /// What a look beside all rounds has just found, told to all who have this check.
+    pub(super) async fn report_cold(&self, due: &Due, verdict: &Verdict, times: (Time, Time)) {
+        match &verdict.fails {
+            Some(reason) => {
+                let outcome = Outcome::Fail(fault(Stage::Resolve, &**reason));
+                count(&outcome, times.1.since(times.0));
+                self.observed(due, Cause::Paced, None, times, outcome).await;
+            }
+            None => {
+                for vanished in &verdict.vanished {
+                    self.report_vanished(due, Cause::Paced, vanished).await;
+                }
+            }
+        }
+    }
+
     /// Probes one address. Nothing where it cannot be probed from here.
     async fn probe_and_report(&self, due: &Due, address: IpAddr, cause: Cause, limit: Duration) -> Option<Outcome> {
         if !self.routes.reach(address) {
@@ -125,7 +163,7 @@ impl Rounds {
         }
     }
 
-    async fn probe(&self, rule: &ProbeRule, address: IpAddr, limit: Duration) -> Seen {
+    pub(super) async fn probe(&self, rule: &ProbeRule, address: IpAddr, limit: Duration) -> Seen {
         if !self.settings.allow_private
             && let Some(kind) = reach::special_kind(address)
         {
@@ -177,10 +215,20 @@ impl Rounds {
     }
 
     /// Waits while the controller is behind. One that is gone stops the prober anyway.
-    async fn report(&self, report: Report) {
+    pub(super) async fn report(&self, report: Report) {
         if self.reports.send(report).await.is_err() {
             debug!("nobody listens to reports");
         }
+    }
+}
+
+/// The addresses of families that are still there.
+fn without(addresses: Arc<[IpAddr]>, vanished: &[Vanished]) -> Arc<[IpAddr]> {
+    let is_gone = |address: &IpAddr| vanished.iter().any(|gone| gone.address.is_ipv4() == address.is_ipv4());
+    if vanished.is_empty() {
+        addresses
+    } else {
+        addresses.iter().copied().filter(|address| !is_gone(address)).collect()
     }
 }
 

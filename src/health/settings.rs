@@ -5,6 +5,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
+
+use super::anchors::Anchors;
 
 /// The `[probe]` section, all defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +27,9 @@ pub struct Settings {
     pub ports: BTreeMap<u16, u16>,
     /// Probes that may run at a time; others wait for their turn.
     pub in_flight: usize,
+    pub anchors: Anchors,
+    /// How often a target is looked at by its authoritative servers; zero: never.
+    pub authoritative_every: Duration,
     /// Octets of a body that are read at most.
     pub body_limit: usize,
 }
@@ -39,6 +45,8 @@ impl Default for Settings {
             allow_private: false,
             ports: BTreeMap::new(),
             in_flight: 256,
+            anchors: Anchors::default(),
+            authoritative_every: Duration::from_secs(60),
             body_limit: 64 * 1024,
         }
     }

@@ -86,7 +86,7 @@ pub struct Policy {
     /// Share by the client's prefix, or draw for each query.
     pub sticky: Sticky,
     pub empty: Empty,
-    /// A URL of the origin itself; not in effect yet.
+    /// A URL of the origin itself, asked for evidence (`inquiry`).
     pub origin: Option<String>,
 }
 

@@ -48,6 +48,10 @@ impl Probing {
         self.commands.send(Command::Plan(plans)).await.expect("the prober takes commands");
     }
 
+    pub async fn command(&self, command: Command) {
+        self.commands.send(command).await.expect("the prober takes commands");
+    }
+
     pub async fn order(&self, candidate: &str, cause: Cause, at: Time) {
         self.order_all(vec![ProbeWanted { candidate: key(candidate), cause, at }]).await;
     }

@@ -1,12 +1,15 @@
 //! A recursive resolver that says what a script says: addresses with a TTL, a chain of CNAMEs, an error, nothing.
 
+// Each test takes what it needs.
+#![allow(dead_code)]
+
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use hickory_proto::op::{Message, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA, CNAME};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
@@ -19,6 +22,8 @@ pub enum Says {
     /// First a CNAME with this TTL, then what it says of that name.
     Alias(&'static str, u32),
     Code(ResponseCode),
+    /// A zone begins here, with these servers; nothing else stands here.
+    Zone(&'static [&'static str], u32),
     /// The name exists, without addresses.
     Nothing,
     Silence,
@@ -103,6 +108,12 @@ fn answer(question: &Message, script: &HashMap<String, Says>) -> Option<Message>
                 owner = to;
                 continue;
             }
+            Some(Says::Zone(servers, ttl)) if rtype == RecordType::NS => {
+                let server = |name: &&str| RData::NS(NS(Name::from_ascii(name).expect("a name")));
+                let records = servers.iter().map(|name| Record::from_rdata(owner.clone(), ttl, server(name)));
+                answer.add_answers(records);
+            }
+            Some(Says::Zone(..)) => {}
             Some(Says::Code(code)) => answer.metadata.response_code = code,
             Some(Says::Nothing) => {}
             Some(Says::Silence) => return None,

@@ -87,14 +87,6 @@ pub(in crate::zone) struct Known<'a> {
     pub areas: &'a [String],
 }
 
-impl PolicyFields {
-    /// Fields that are understood and have no effect in this version, with their places.
-    pub(super) fn later(&self) -> Vec<(String, Place)> {
-        let origin = self.origin.as_ref().and_then(|said| said.place);
-        origin.map(|place| ("origin".to_owned(), place)).into_iter().collect()
-    }
-}
-
 /// Why a field is not taken.
 #[derive(Debug)]
 pub(super) enum Refused {

@@ -157,7 +157,6 @@ impl Site {
                 key => policy.take(key, field.value, Some(field.place), known),
             });
         }
-        not_yet(policy.later(), log);
         match &self.policy {
             Some(_) => log.error_with_help(
                 place,
@@ -194,12 +193,6 @@ impl Site {
             return;
         }
         self.candidates.push((candidate, place));
-    }
-}
-
-fn not_yet(later: Vec<(String, Place)>, log: &mut Log) {
-    for (key, place) in later {
-        log.warning(place, format!("`{key}` is not in effect yet"));
     }
 }
 

@@ -1,0 +1,211 @@
+//! One look: from a target along its CNAMEs, each time asking the authoritative servers of the name that it has come to.
+//!
+//! The servers of a name are found by the ordinary resolver, which has their NS records in its cache as every user's
+//! resolver has: a look is about what they say now, not about the delegation. Where they refer to a zone below, its
+//! servers are asked.
+//!
+//! | the first server, in rotation, | then |
+//! | --- | --- |
+//! | answers well, and no family is gone | it is believed: two questions a look |
+//! | anything else | three more are asked, at once |
+//!
+//! In doubt all four are asked at once, so that a look ends within the time of a probe though nobody answers.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hickory_resolver::proto::rr::{Name, RecordType};
+use metrics::counter;
+use tracing::debug;
+
+use super::exchange;
+use super::said::{NameServer, Referral, Said, Wrong, read};
+use super::verdict::{Statement, Step, step};
+use crate::health::reach;
+use crate::health::round::Rounds;
+use crate::steer::observation::Family;
+
+/// CNAMEs to other zones and referrals that a look follows.
+const MAX_STEPS: usize = 8;
+/// Servers of one zone that are asked beside the first.
+const MORE_SERVERS: usize = 3;
+/// NS records of one zone that are looked at.
+const MAX_SERVERS: usize = 16;
+/// For the address of a server.
+const ADDRESS_LIMIT: Duration = Duration::from_secs(1);
+const DNS: u16 = 53;
+
+/// What a look came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Looked {
+    /// Some server gave addresses.
+    Resolves(Resolves),
+    /// None of those asked did.
+    Fails(Fails),
+    /// It says nothing: whom to ask could not be found, or nobody could be asked from here.
+    Unknown(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolves {
+    /// The zone that holds the addresses.
+    pub zone: String,
+    /// All zones on the way that answered.
+    pub zones: Vec<String>,
+    /// An address of each family, or what was said in its place.
+    pub families: [Result<IpAddr, String>; 2],
+    /// What servers said that were of no use, if there were any.
+    pub warning: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fails {
+    pub zone: String,
+    pub reason: String,
+    /// Nobody said anything at all.
+    pub is_silence: bool,
+}
+
+/// How a look goes about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Where in each zone's list of servers to begin.
+    pub server: usize,
+    /// Families that had addresses at the last look.
+    pub had: [bool; 2],
+    /// Nothing is taken from one server alone.
+    pub asks_all: bool,
+}
+
+/// The servers of a zone.
+#[derive(Clone, Debug)]
+pub struct Servers {
+    pub zone: Name,
+    pub servers: Vec<NameServer>,
+}
+
+/// Looks at a target.
+pub async fn look(rounds: &Arc<Rounds>, target: &str, turn: Turn) -> Looked {
+    let Ok(mut name) = Name::from_ascii(target) else { return Looked::Unknown(format!("{target} is no name")) };
+    let mut referred: Option<Servers> = None;
+    let (mut zones, mut warning) = (Vec::new(), None);
+    for _ in 0..MAX_STEPS {
+        let servers = match referred.take() {
+            Some(servers) => servers,
+            None => match rounds.servers_of(&name).await {
+                Ok(servers) => servers,
+                Err(why) => return Looked::Unknown(why),
+            },
+        };
+        let zone = servers.zone.to_ascii().trim_end_matches('.').to_ascii_lowercase();
+        let statements = rounds.ask_some(&servers, &name, turn).await;
+        if statements.is_empty() {
+            return Looked::Unknown(format!("no server of {zone} can be asked from here"));
+        }
+        let came_to = step(&zone, &statements);
+        debug!(target, %name, zone, ?came_to, "authoritative servers asked");
+        match came_to {
+            Step::Addresses { families, warning: more } => {
+                zones.push(zone.clone());
+                return Looked::Resolves(Resolves { zone, zones, families, warning: warning.or(more) });
+            }
+            Step::Alias { to, warning: more } => {
+                zones.push(zone);
+                name = to;
+                warning = warning.or(more);
+            }
+            Step::Referral(Referral { zone, servers }) => referred = Some(Servers { zone, servers }),
+            Step::Fails { reason, is_silence } => return Looked::Fails(Fails { zone, reason, is_silence }),
+        }
+    }
+    Looked::Unknown(format!("{target} leads through more than {MAX_STEPS} zones"))
+}
+
+impl Rounds {
+    /// The zone that a name lies in, and its servers, by the ordinary resolver: the closest name above with NS records.
+    async fn servers_of(&self, name: &Name) -> Result<Servers, String> {
+        if let Some(known) = self.cold.servers(name, (self.clock)(), false) {
+            return Ok(known);
+        }
+        match self.find_servers(name).await {
+            Ok(found) => {
+                self.cold.found_servers(name.clone(), found.clone(), (self.clock)());
+                Ok(found)
+            }
+            Err(why) => self.cold.servers(name, (self.clock)(), true).ok_or(why),
+        }
+    }
+
+    async fn find_servers(&self, name: &Name) -> Result<Servers, String> {
+        let mut at = name.clone();
+        // Nobody's target stands in a top-level domain of its own.
+        while at.num_labels() >= 2 {
+            let names = self.targets.name_servers(&at).await?;
+            if !names.is_empty() {
+                let server = |name| NameServer { name, glue: Vec::new() };
+                return Ok(Servers { zone: at, servers: names.into_iter().take(MAX_SERVERS).map(server).collect() });
+            }
+            at = at.base_name();
+        }
+        Err(format!("no NS records above {name} are known"))
+    }
+
+    /// Asks one server, and others if it does not answer well. Servers that cannot be asked from here are left out.
+    async fn ask_some(&self, servers: &Servers, name: &Name, turn: Turn) -> Vec<Statement> {
+        let count = servers.servers.len();
+        let server = |step: usize| (step < count).then(|| &servers.servers[turn.server.wrapping_add(step) % count]);
+        let ask = |step: usize| async move { self.ask_one(&servers.zone, server(step)?, name).await };
+        const { assert!(MORE_SERVERS == 3) };
+        if turn.asks_all {
+            let all = tokio::join!(ask(0), ask(1), ask(2), ask(3));
+            return [all.0, all.1, all.2, all.3].into_iter().flatten().collect();
+        }
+        let first = ask(0).await;
+        if first.as_ref().is_some_and(|statement| statement.is_good(turn.had)) {
+            return first.into_iter().collect();
+        }
+        let more = tokio::join!(ask(1), ask(2), ask(3));
+        [first, more.0, more.1, more.2].into_iter().flatten().collect()
+    }
+
+    /// What one server says of both families. None: there is no way from here to it.
+    async fn ask_one(&self, zone: &Name, server: &NameServer, name: &Name) -> Option<Statement> {
+        let statement = match self.way_to(server).await? {
+            Some(at) => {
+                let ask = |rtype| async move {
+                    let answer = exchange::ask(at, name, rtype).await;
+                    answer.map_or(Said::Wrong(Wrong::Silent), |answer| read(&answer, zone, name, rtype))
+                };
+                let (v4, v6) = tokio::join!(ask(RecordType::A), ask(RecordType::AAAA));
+                Statement([v4, v6])
+            }
+            None => Statement([Said::Wrong(Wrong::Nowhere), Said::Wrong(Wrong::Nowhere)]),
+        };
+        let word = statement.wrong().map_or("good", |wrong| wrong.word());
+        counter!("pointsman_authoritative_answers_total", "outcome" => word).increment(1);
+        Some(statement)
+    }
+
+    /// Where a server is asked. Outer none: not from here. Inner none: it has no address.
+    async fn way_to(&self, server: &NameServer) -> Option<Option<SocketAddr>> {
+        let addresses = if server.glue.is_empty() {
+            let found = self.targets.resolve(&server.name.to_ascii(), &[], ADDRESS_LIMIT).await;
+            match found {
+                Ok(found) => found.addresses,
+                Err(_) => return Some(None),
+            }
+        } else {
+            server.glue.clone()
+        };
+        let may_ask = |address: &IpAddr| self.settings.allow_private || reach::special_kind(*address).is_none();
+        let way = addresses.into_iter().find(|address| may_ask(address) && self.routes.reach(*address))?;
+        let port = self.settings.ports.get(&DNS).copied().unwrap_or(DNS);
+        Some(Some(SocketAddr::new(way, port)))
+    }
+}
+
+/// The families by their place in pairs.
+pub fn family(at: usize) -> Family {
+    Family::ALL[at.min(1)]
+}
