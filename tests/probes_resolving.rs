@@ -92,7 +92,7 @@ async fn one_that_joins_others_is_told_what_they_know() {
         probing.plan(["bunny", "gcore", "ovh"][..known].iter().map(|candidate| plan(candidate)).collect()).await;
         let Report::Resolved { candidates, addresses, .. } = probing.report().await else { panic!("not resolved") };
         assert_eq!((&*candidates, addresses), (&all[..known], vec![loopback(1)]));
-        let Report::Observed { candidates, observation } = probing.report().await else { panic!("not probed") };
+        let Report::Observed { candidates, observation, .. } = probing.report().await else { panic!("not probed") };
         let new = if known == 2 { &all[..2] } else { &all[2..] };
         assert_eq!((&*candidates, observation.cause), (new, Cause::Paced), "who was there before keeps its pace");
     }

@@ -21,7 +21,7 @@ use probing::{PATIENCE, Probing, at, key, now};
 /// The next report of a request, and whom it was for.
 async fn seen(probing: &mut Probing) -> (Observation, Arc<[CandidateKey]>) {
     match probing.report().await {
-        Report::Observed { observation, candidates } => (observation, candidates),
+        Report::Observed { observation, candidates, .. } => (observation, candidates),
         Report::Resolved { .. } | Report::Found(_) => unreachable!("no target is a name"),
     }
 }

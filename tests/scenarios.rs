@@ -701,6 +701,7 @@ impl Play {
         for transition in &self.log {
             let what = match &transition.change {
                 Change::Verdict { subject, from, to, .. } => format!("{subject}: {from} -> {to}"),
+                Change::Readiness { subject, from, to } => format!("{subject}: {from} -> {to}"),
                 Change::Decision { from, to, .. } => format!("ANSWER {from} -> {to}"),
                 Change::Provider { subject, from, to } => format!("PROVIDER {subject}: {from} -> {to}"),
                 Change::Vantage { subject, from, to } => format!("VANTAGE {subject}: {from} -> {to}"),
@@ -810,7 +811,7 @@ fn fault(words: &[&str]) -> Fault {
         other => panic!("no fault {other}"),
     };
     let status = words.get(1).map(|status| status.parse().expect("a status"));
-    Fault { stage, status, certificate: None, reason: words.join(" ") }
+    Fault { stage, status, certificate: None, page: None, reason: words.join(" ") }
 }
 
 /// `08:47:00`, `08:47:00.250`, or hours beyond the day: `32:00:00`.

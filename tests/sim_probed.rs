@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 /// A mode, and how it must look: nothing where it must pass, else stage, status and certificate fault.
 type Expected = (Mode, Option<(Stage, Option<u16>, Option<CertificateFault>)>);
 
-const EXPECTED: [Expected; 11] = [
+const EXPECTED: [Expected; 14] = [
     (Mode::Right, None),
     (Mode::Status(500), Some((Stage::Status, Some(500), None))),
     (Mode::Status(503), Some((Stage::Status, Some(503), None))),
@@ -31,6 +31,9 @@ const EXPECTED: [Expected; 11] = [
     (Mode::ExpiredCert, Some((Stage::Tls, None, Some(CertificateFault::Expired)))),
     (Mode::EmptyBody, Some((Stage::Body, Some(200), None))),
     (Mode::NoMarker, Some((Stage::Body, Some(200), None))),
+    (Mode::Challenge, Some((Stage::Status, Some(403), None))),
+    (Mode::Unclaimed, Some((Stage::Status, Some(500), None))),
+    (Mode::EndingCert, None),
     (Mode::Servfail, Some((Stage::Resolve, None, None))),
     (Mode::Nxdomain, Some((Stage::Resolve, None, None))),
 ];

@@ -11,7 +11,7 @@
 //! | `areas` | the database of countries cannot be used | |
 //! | `zones` | one serves its last good text | one answers SERVFAIL, or there is none |
 //! | `provider:ID` | a candidate of it is not up | none of its candidates is up, impaired or yet unknown |
-//! | `name:NAME` | a candidate of it is not up | all are down |
+//! | `name:NAME` | a candidate of it is not up, or at risk | all are down |
 //!
 //! The whole is `fail` when this server does not do its work: `server` or `zones` fail, or no steered name has a usable
 //! candidate. Any other check below `pass` makes it `warn`: that providers fail is what Pointsman is there for.
@@ -225,7 +225,7 @@ fn name(view: &NameView) -> Check {
     let is = |verdict: Verdict| move |standing: Standing| standing.verdict() == verdict;
     let standings = view.candidates.iter().map(|candidate| candidate.standing);
     let status = match () {
-        () if standings.clone().all(is(Verdict::Up)) => Status::Pass,
+        () if standings.clone().all(is(Verdict::Up)) && risks(view).next().is_none() => Status::Pass,
         () if !view.usable => Status::Fail,
         () => Status::Warn,
     };
@@ -241,7 +241,15 @@ fn name(view: &NameView) -> Check {
 /// Why it answers as it does, and in areas that have no usable candidate.
 fn rules(view: &NameView) -> String {
     let lost = view.areas.iter().filter(|area| !area.usable);
-    lost.fold(view.rule.clone(), |told, area| format!("{told}; in {}: {}", area.clients.join(", "), area.rule))
+    let told =
+        lost.fold(view.rule.clone(), |told, area| format!("{told}; in {}: {}", area.clients.join(", "), area.rule));
+    risks(view).fold(told, |told, risk| format!("{told}; {risk}"))
+}
+
+/// Candidates that would break at the moment of need: `gcore is at risk: its certificate ends on 2026-12-01`.
+fn risks(view: &NameView) -> impl Iterator<Item = String> {
+    let at_risk = view.candidates.iter().filter(|candidate| !candidate.risks.is_empty());
+    at_risk.map(|candidate| format!("{} is at risk: {}", candidate.id, candidate.risks.join("; ")))
 }
 
 /// Who answers, in short: `bunny 70%, gcore 30%`, `static`, `nobody`.
@@ -287,6 +295,7 @@ pub fn family_word(family: Family) -> &'static str {
 mod tests {
     use super::*;
     use crate::controller::view::{AreasView, CandidateView, Counts, NameCounts};
+    use crate::steer::readiness::ReadinessState;
 
     fn overview() -> Overview {
         Overview {
@@ -345,6 +354,9 @@ mod tests {
             last_latency_ms: None,
             last_fault: None,
             addresses: Vec::new(),
+            readiness: ReadinessState::Ready,
+            risks: Vec::new(),
+            certificate: None,
         };
         NameView {
             name: "www.shop.example.".to_owned(),

@@ -27,7 +27,7 @@ type Api = State<Arc<Shared>>;
 const EVENTS: u64 = 100;
 const MOST_EVENTS: u64 = 1_000;
 
-const KINDS: [&str; 5] = ["verdict", "decision", "provider", "vantage", "override"];
+const KINDS: [&str; 6] = ["verdict", "decision", "provider", "vantage", "readiness", "override"];
 
 pub async fn index(uri: Uri) -> Result<Response, Problem> {
     Params::of(&uri, &[])?;
@@ -190,7 +190,7 @@ mod tests {
         for (text, part) in [
             ("limit=0", "it is 1 to 1000"),
             ("limit=1001", "it is 1 to 1000"),
-            ("kind=odd", "none of verdict, decision, override"),
+            ("kind=odd", "none of verdict, decision, readiness, override"),
             ("since=1h", "RFC 3339"),
             ("sort=asc", "unknown query parameter `sort`"),
         ] {

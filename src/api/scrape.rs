@@ -13,6 +13,7 @@ use crate::controller::view::{
     AreasView, Counts, NameView, Overview, ProviderView, StandingCounts, StoreState, ZoneState, ZoneView,
 };
 use crate::steer::observation::Family;
+use crate::steer::readiness::ReadinessState;
 use crate::steer::transition::Standing;
 
 /// All gauges. Never fails: a controller that does not answer is a value too.
@@ -121,6 +122,13 @@ fn of_name(samples: &mut Samples, view: &NameView) {
         for standing in STANDINGS {
             let has = flag(candidate.standing == standing);
             samples.add("pointsman_candidate_standing", &[name, id, provider, standing.as_str()], has);
+        }
+        if candidate.readiness != ReadinessState::Unknown {
+            samples.add("pointsman_candidate_ready", &labels, flag(candidate.readiness == ReadinessState::Ready));
+        }
+        if let Some(certificate) = &candidate.certificate {
+            let end = certificate.until.as_second() as f64;
+            samples.add("pointsman_candidate_certificate_end_time_seconds", &labels, end);
         }
         if let Some(latency) = candidate.last_latency_ms {
             samples.add("pointsman_candidate_latency_seconds", &labels, latency as f64 / 1_000.0);

@@ -54,7 +54,7 @@ enum DemoOrder {
         /// As the demo lists them: bunny, fastly, ...
         provider: String,
         /// A status from 400 to 599, or one of: refuse, blackhole, slow, wrong-cert, expired-cert, empty-body,
-        /// no-marker, servfail, nxdomain
+        /// no-marker, challenge, unclaimed, ending-cert, servfail, nxdomain
         #[arg(default_value_t = Mode::DEFAULT_FAULT)]
         mode: Mode,
         #[command(flatten)]

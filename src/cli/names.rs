@@ -18,7 +18,7 @@ pub fn short(names: &[NameView], now: Timestamp, terminal: Option<usize>) -> Str
     let mut table = Table::new(&columns);
     for view in names {
         let standings: Vec<String> =
-            view.candidates.iter().map(|candidate| format!("{} {}", candidate.id, candidate.standing)).collect();
+            view.candidates.iter().map(|candidate| format!("{} {}", candidate.id, standing(candidate))).collect();
         let answering = Cell::styled(short_answer(view), serving_style(view));
         let since = relative(view.since, now);
         let standings = Cell::styled(standings.join(", "), worst_style(view));
@@ -103,11 +103,24 @@ fn candidate_row(candidate: &CandidateView, now: Timestamp) -> Vec<Cell> {
     ]
 }
 
-/// What does not fit a row: the last fault, the clean window, the addresses.
+/// `up`, `up (at risk)`.
+fn standing(candidate: &CandidateView) -> String {
+    let at_risk = if candidate.risks.is_empty() { "" } else { " (at risk)" };
+    format!("{}{at_risk}", candidate.standing)
+}
+
+/// What does not fit a row: what would break, the last fault, the clean window, the addresses.
 fn details(view: &NameView, now: Timestamp) -> String {
     let mut text = String::new();
     for candidate in &view.candidates {
         let id = clean(&candidate.id);
+        for risk in &candidate.risks {
+            let _ = writeln!(text, "{id}: at risk: {}", clean(risk));
+        }
+        if let Some(certificate) = &candidate.certificate {
+            let issuer = clean(&certificate.issuer);
+            let _ = writeln!(text, "{id}: certificate from {issuer} until {}", time(certificate.until, now));
+        }
         if let Some(last) = &candidate.last_fault {
             let at = last.address.as_deref().map(|address| format!(" at {}", clean(address))).unwrap_or_default();
             let _ = writeln!(text, "{id}: last fault {}{at}: {}", time(last.at, now), fault_line(&last.fault));

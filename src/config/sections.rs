@@ -64,6 +64,8 @@ pub struct ProbeSection {
     #[serde(deserialize_with = "port_map")]
     pub ports: BTreeMap<u16, u16>,
     pub in_flight: usize,
+    /// 0: never.
+    pub browser_every: u32,
     /// Zero: never.
     pub authoritative_every: Span,
     pub anchors: AnchorsSection,
@@ -185,6 +187,7 @@ impl Default for ProbeSection {
             in_flight: 256,
             authoritative_every: Span(Duration::from_secs(60)),
             anchors: AnchorsSection::default(),
+            browser_every: 6,
         }
     }
 }

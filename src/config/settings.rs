@@ -68,6 +68,7 @@ impl Config {
             in_flight: self.probe.in_flight,
             authoritative_every: self.probe.authoritative_every.0,
             anchors: Anchors { tcp, https, least, timeout: timeout.0 },
+            browser_every: self.probe.browser_every,
             ..health::Settings::default()
         }
     }

@@ -189,10 +189,14 @@ impl Task {
             // One moment for all that one request saw: what they ask of the prober for then is one request again.
             let now = self.clock.now();
             match next {
-                Report::Observed { candidates, mut observation } => {
+                Report::Observed { candidates, mut observation, facts } => {
                     taken += candidates.len();
                     for candidate in &*candidates {
                         observation.candidate = candidate.clone();
+                        // First, so that after a restart nobody moves to one at risk for a moment.
+                        if let (Some(facts), Some(address)) = (&facts, observation.address) {
+                            effects.append(self.steering.readied(candidate, address, facts, now));
+                        }
                         effects.append(self.steering.observe(&observation, now));
                     }
                 }
@@ -335,6 +339,7 @@ fn count(transition: &Transition) {
         Change::Decision { .. } => "decision",
         Change::Provider { .. } => "provider",
         Change::Vantage { .. } => "vantage",
+        Change::Readiness { .. } => "readiness",
         Change::Override { .. } => "override",
     };
     metrics::counter!("pointsman_transitions_total", "kind" => kind).increment(1);
@@ -348,6 +353,7 @@ fn log_transition(transition: &Transition) {
         Change::Decision { subject, from, to } => tracing::warn!(subject, from, to, why, "decision"),
         Change::Provider { subject, from, to } => tracing::warn!(subject, %from, %to, why, "provider"),
         Change::Vantage { subject, from, to } => tracing::warn!(subject, %from, %to, why, "vantage"),
+        Change::Readiness { subject, from, to } => tracing::warn!(%subject, %from, %to, why, "readiness"),
         Change::Override { id, subject, from, to } => {
             let (from, to) = (views::state_word(*from), views::state_word(*to));
             tracing::warn!(id, subject, from, to, why, "override");

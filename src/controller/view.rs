@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::steer::observation::{Family, Fault};
+use crate::steer::readiness::ReadinessState;
 use crate::steer::transition::{Standing, Verdict};
 
 /// The state in short: what `/health`, `/readyz` and the head of `status` need.
@@ -234,6 +235,24 @@ pub struct CandidateView {
     pub last_fault: Option<FaultView>,
     /// What its target name resolves to; its own addresses otherwise.
     pub addresses: Vec<String>,
+    /// Whether it can be relied on at the moment of need.
+    #[serde(default)]
+    pub readiness: ReadinessState,
+    /// What would break, one line each; empty unless it is at risk.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub risks: Vec<String>,
+    /// The certificate that it showed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateView>,
+}
+
+/// A certificate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CertificateView {
+    /// The organisation that signed it.
+    pub issuer: String,
+    /// When it ends, or its chain.
+    pub until: Timestamp,
 }
 
 /// A share that grows back.
@@ -307,7 +326,7 @@ pub struct EventView {
     pub id: u64,
     pub generation: u64,
     pub at: Timestamp,
-    /// `verdict`, `decision`, `provider`, `vantage`, `override`.
+    /// `verdict`, `decision`, `provider`, `vantage`, `readiness`, `override`.
     pub kind: String,
     pub subject: String,
     pub from: String,

@@ -7,14 +7,15 @@ use super::overrides::absolute;
 use super::task::Task;
 use super::timestamp;
 use super::view::{
-    AreaShare, AreaView, CandidateView, Counts, EventPage, EventView, FaultView, NameCounts, NameView, Overview,
-    ProviderView, RampView, StandingCounts, StoreState, ZoneState, ZoneView,
+    AreaShare, AreaView, CandidateView, CertificateView, Counts, EventPage, EventView, FaultView, NameCounts, NameView,
+    Overview, ProviderView, RampView, StandingCounts, StoreState, ZoneState, ZoneView,
 };
 use crate::steer::areas::{AreaRule, PLAIN};
 use crate::steer::decision::{CandidateReason, Source};
 use crate::steer::observation::CandidateKey;
 use crate::steer::overrides::{DrainSubject, Order};
 use crate::steer::policy::{Candidate, Shape, SteeredName, Target};
+use crate::steer::readiness::Readiness;
 use crate::steer::transition::{Change, OverrideState, Standing};
 use crate::store::kept::Event;
 use crate::store::{Condition, EventFilter, OpenState};
@@ -307,6 +308,12 @@ impl Task {
                 fault: seen.fault.clone(),
             }),
             addresses: addresses.iter().map(IpAddr::to_string).collect(),
+            readiness: self.steering.readiness(&key).map(Readiness::state).unwrap_or_default(),
+            risks: self.steering.readiness(&key).map_or_else(Vec::new, Readiness::reasons),
+            certificate: self.steering.certificate(&key).map(|certificate| CertificateView {
+                issuer: certificate.issuer.clone(),
+                until: timestamp(certificate.until),
+            }),
         }
     }
 
@@ -374,6 +381,9 @@ pub(super) fn event(event: &Event) -> EventView {
     let (kind, subject, from, to, fault) = match &event.transition.change {
         Change::Verdict { subject, from, to, fault } => {
             ("verdict", subject.to_string(), from.to_string(), to.to_string(), fault.clone())
+        }
+        Change::Readiness { subject, from, to } => {
+            ("readiness", subject.to_string(), from.to_string(), to.to_string(), None)
         }
         Change::Decision { subject, from, to } => ("decision", subject.clone(), from.clone(), to.clone(), None),
         Change::Provider { subject, from, to } => ("provider", subject.clone(), from.to_string(), to.to_string(), None),

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::fault::{self, Seen, fault, timed_out};
+use super::guise::Guise;
 use super::phase::Phase;
 use super::reach::is_routed;
 use super::round::Rounds;
@@ -134,7 +135,7 @@ impl Rounds {
             return Answered::No("no route".to_owned());
         }
         let rule = any_answer(host, limit);
-        answered(self.http.probe(&rule, address, limit.saturating_sub(began.elapsed())).await)
+        answered(self.http.probe(&rule, address, limit.saturating_sub(began.elapsed()), Guise::Itself).await.0)
     }
 }
 

@@ -51,7 +51,7 @@ pub fn fault(stage: Stage, reason: impl Into<String>) -> Fault {
         reason.truncate(end);
         reason.push_str(" ...");
     }
-    Fault { stage, status: None, certificate: None, reason }
+    Fault { stage, status: None, certificate: None, page: None, reason }
 }
 
 /// The time ran out.

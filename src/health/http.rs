@@ -12,6 +12,7 @@
 //! | status is expected, and the body | is |
 //! | --- | --- |
 //! | comes whole, or there is none (204, 304, a length of 0) | searched for the markers |
+//! | is another's (`pages`): a challenge, a block, "unknown domain" | a body fault, even where the status is expected; one with the `body` marker is the owner's |
 //! | is longer than `body_limit`, or without end | searched that far, and taken as good beyond: a `not-body` marker there is not seen |
 //! | breaks off, or is no valid chunked coding | a body fault |
 //! | does not come within `timeout` | a timeout |
@@ -26,16 +27,23 @@ use reqwest::{Client, Response, StatusCode, Url};
 use tokio::time::Instant;
 
 use super::fault::{self, Seen, fault, span, timed_out};
+use super::guise::{self, Guise};
+use super::pages::{self, Recognised};
 use super::phase::{self, Phase};
 use super::settings::{Settings, StartError};
 use super::trust;
 use crate::steer::observation::{Fault, Outcome, Stage};
 use crate::steer::policy::{ProbeRule, Scheme};
+use crate::steer::readiness::{Facts, Page};
 
 /// Headers of HTTP/2 that are taken, in octets.
 const MAX_H2_HEADERS: u32 = 16 * 1024;
 /// What an HTTP/2 peer may send ahead of what was read, in octets.
 const H2_WINDOW: u32 = 64 * 1024;
+/// How long the body of a failure is waited for, to name whose page it is.
+const NAMING: Duration = Duration::from_millis(300);
+/// Letters of a header that are kept.
+const MAX_FIELD: usize = 200;
 /// Headers that are the probe's own.
 const RESERVED: [&str; 6] = ["host", "connection", "content-length", "transfer-encoding", "te", "upgrade"];
 
@@ -44,6 +52,7 @@ const RESERVED: [&str; 6] = ["host", "connection", "content-length", "transfer-e
 pub struct Http {
     client: Client,
     headers: HeaderMap,
+    browser_headers: HeaderMap,
     ports: BTreeMap<u16, u16>,
     body_limit: usize,
 }
@@ -52,36 +61,71 @@ impl Http {
     pub fn new(settings: &Settings) -> Result<Self, StartError> {
         Ok(Self {
             client: client(trust::client_config(settings)?)?,
-            headers: headers(settings)?,
+            headers: headers(settings, &[("user-agent", &settings.user_agent), ("accept", "*/*")])?,
+            browser_headers: browser_headers(settings)?,
             ports: settings.ports.clone(),
             body_limit: settings.body_limit,
         })
     }
 
-    /// Asks one address. Ends within `limit`.
-    pub async fn probe(&self, rule: &ProbeRule, address: IpAddr, limit: Duration) -> Seen {
+    /// Asks one address. Ends within `limit`. The facts are those of this request: certificate and page.
+    pub async fn probe(&self, rule: &ProbeRule, address: IpAddr, limit: Duration, guise: Guise) -> (Seen, Facts) {
         let began = Instant::now();
         let (url, to) = match self.destination(rule, address) {
             Ok(destination) => destination,
-            Err(fault) => return Seen::fault(fault),
+            Err(fault) => return (Seen::fault(fault), Facts::default()),
         };
         let asking = async {
-            match tokio::time::timeout(limit, self.ask(rule, url)).await {
+            let mut page = None;
+            let seen = match tokio::time::timeout(limit, self.ask(rule, url, guise, &mut page)).await {
                 Ok(Ok(())) => pass(rule, began.elapsed()),
                 Ok(Err(seen)) => seen,
                 Err(_) => Seen::fault(timed_out(rule.timeout, phase::phase())),
-            }
+            };
+            (seen, Facts { certificate: phase::certificate(), page, ..Facts::default() })
         };
         phase::on_the_way(to, asking).await
     }
 
-    async fn ask(&self, rule: &ProbeRule, url: Url) -> Result<(), Seen> {
+    async fn ask(&self, rule: &ProbeRule, url: Url, guise: Guise, page: &mut Option<Page>) -> Result<(), Seen> {
         let host = authority(rule).map_err(Seen::fault)?;
-        let request = self.client.get(url).headers(self.headers.clone()).header(reqwest::header::HOST, host);
+        let headers = match guise {
+            Guise::Itself => &self.headers,
+            Guise::Browser => &self.browser_headers,
+        };
+        let request = self.client.get(url).headers(headers.clone()).header(reqwest::header::HOST, host);
         let response = request.send().await.map_err(|error| fault::of_http(&error, phase::phase(), 0))?;
-        check_status(rule, response.status()).map_err(Seen::fault)?;
+        *page = Some(head(&response));
+        let (status, known) = (response.status(), pages::in_headers(response.headers()));
+        if let Err(failed) = check_status(rule, status) {
+            let known = match known {
+                None if pages::is_named_by_its_body(status.as_u16()) => self.name(response).await,
+                known => known,
+            };
+            return Err(Seen::fault(known.map_or(failed, |known| not_the_customers(Stage::Status, status, &known))));
+        }
+        if let Some(known) = known {
+            return Err(Seen::fault(not_the_customers(Stage::Body, status, &known)));
+        }
         phase::reached(Phase::Body);
         self.check_body(rule, response).await
+    }
+
+    /// Whose page a failure is, by its body, if that comes soon. It has failed already: nothing here makes it another one.
+    async fn name(&self, mut response: Response) -> Option<Recognised> {
+        let mut body = Vec::new();
+        let reading = async {
+            while let Ok(Some(octets)) = response.chunk().await {
+                let room = self.body_limit.saturating_sub(body.len());
+                body.extend_from_slice(octets.get(..room).unwrap_or(&octets));
+                if body.len() >= self.body_limit {
+                    break;
+                }
+            }
+        };
+        // What came until then may be enough.
+        let _ = tokio::time::timeout(NAMING, reading).await;
+        pages::in_body(&body, false)
     }
 
     /// The URL and where to connect. A port that stands in the URL outranks the one of the address, so a default port
@@ -109,13 +153,17 @@ impl Http {
 
     /// Reads the body as far as it is looked at. Stops early only at a forbidden marker.
     async fn check_body(&self, rule: &ProbeRule, mut response: Response) -> Result<(), Seen> {
-        let mut search = Search::new(rule, self.body_limit);
+        let status = response.status();
+        let mut search = Search::new(rule, self.body_limit, may_be_a_challenge(&response));
         while search.has_room() {
             match response.chunk().await {
                 Ok(Some(octets)) => search.take(&octets).map_err(Seen::fault)?,
                 Ok(None) => break,
                 Err(error) => return Err(fault::of_http(&error, Phase::Body, search.seen)),
             }
+        }
+        if let Some(known) = search.page() {
+            return Err(Seen::fault(not_the_customers(Stage::Body, status, &known)));
         }
         search.end().map_err(Seen::fault)
     }
@@ -140,6 +188,32 @@ fn check_status(rule: &ProbeRule, status: StatusCode) -> Result<(), Fault> {
     Err(Fault { status: Some(code), ..fault(Stage::Status, format!("status {code}")) })
 }
 
+/// Another's page came.
+fn not_the_customers(stage: Stage, status: StatusCode, known: &Recognised) -> Fault {
+    let what = &known.what;
+    let reason = if stage == Stage::Status { format!("status {}: {what}", status.as_u16()) } else { what.clone() };
+    Fault { status: Some(status.as_u16()), page: Some(known.fault), ..fault(stage, reason) }
+}
+
+/// What clients would see of the head of an answer.
+fn head(response: &Response) -> Page {
+    let text = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let short = |text: &str| text.chars().take(MAX_FIELD).collect::<String>();
+    let hsts = text(reqwest::header::STRICT_TRANSPORT_SECURITY).map(|value| {
+        let value = short(value).to_ascii_lowercase();
+        let mut directives: Vec<&str> = value.split(';').map(str::trim).filter(|part| !part.is_empty()).collect();
+        directives.sort_unstable();
+        directives.join("; ")
+    });
+    Page { status: response.status().as_u16(), location: text(reqwest::header::LOCATION).map(short), hsts }
+}
+
+/// Challenge pages are HTML. Whatever does not say what it is may be.
+fn may_be_a_challenge(response: &Response) -> bool {
+    let kind = response.headers().get(reqwest::header::CONTENT_TYPE);
+    kind.is_none_or(|kind| kind.as_bytes().to_ascii_lowercase().windows(4).any(|part| part == b"html"))
+}
+
 /// Where the search for the markers stands.
 struct Search<'a> {
     must: Option<&'a str>,
@@ -147,13 +221,21 @@ struct Search<'a> {
     limit: usize,
     /// Octets of the body so far, at most `limit`.
     seen: usize,
-    /// Those octets, as long as a marker is looked for.
+    /// Those octets, as long as something is looked for.
     read: Vec<u8>,
+    /// The page may be a challenge; one with the owner's own marker is none.
+    may_be_a_challenge: bool,
 }
 
 impl<'a> Search<'a> {
-    fn new(rule: &'a ProbeRule, limit: usize) -> Self {
-        Self { must: rule.body.as_deref(), must_not: rule.not_body.as_deref(), limit, seen: 0, read: Vec::new() }
+    fn new(rule: &'a ProbeRule, limit: usize, may_be_a_challenge: bool) -> Self {
+        let (must, must_not) = (rule.body.as_deref(), rule.not_body.as_deref());
+        Self { must, must_not, limit, seen: 0, read: Vec::new(), may_be_a_challenge }
+    }
+
+    /// Whose page it is, if it is another's.
+    fn page(&self) -> Option<Recognised> {
+        if self.may_be_a_challenge { pages::in_body(&self.read, true) } else { None }
     }
 
     /// Whether more octets are looked at.
@@ -164,13 +246,14 @@ impl<'a> Search<'a> {
     fn take(&mut self, octets: &[u8]) -> Result<(), Fault> {
         let octets = octets.get(..self.limit - self.seen).unwrap_or(octets);
         self.seen += octets.len();
-        if self.must.is_none() && self.must_not.is_none() {
+        if self.must.is_none() && self.must_not.is_none() && !self.may_be_a_challenge {
             return Ok(());
         }
         let before = self.read.len();
         self.read.extend_from_slice(octets);
         if self.must.is_some_and(|marker| self.has(marker, before)) {
             self.must = None;
+            self.may_be_a_challenge = false;
         }
         match self.must_not {
             Some(marker) if self.has(marker, before) => {
@@ -215,11 +298,17 @@ fn default_port(scheme: Scheme) -> u16 {
     }
 }
 
-fn headers(settings: &Settings) -> Result<HeaderMap, StartError> {
-    let own = [("user-agent", settings.user_agent.as_str()), ("accept", "*/*")];
+/// A browser's headers, which the configuration's do not replace: they are there to be known by.
+fn browser_headers(settings: &Settings) -> Result<HeaderMap, StartError> {
+    let mut all = headers(settings, &[])?;
+    all.extend(headers(&Settings { headers: Vec::new(), ..settings.clone() }, &guise::BROWSER)?);
+    Ok(all)
+}
+
+fn headers(settings: &Settings, own: &[(&str, &str)]) -> Result<HeaderMap, StartError> {
     let extra = settings.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let mut headers = HeaderMap::new();
-    for (name, value) in own.into_iter().chain(extra) {
+    for (name, value) in own.iter().copied().chain(extra) {
         let bad = |why| StartError::BadHeader { name: name.to_owned(), why };
         let key = HeaderName::try_from(name).map_err(|_| bad("not a header name"))?;
         if RESERVED.contains(&key.as_str()) {
@@ -294,6 +383,7 @@ mod tests {
         Http {
             client: client(tls).expect("a client"),
             headers: HeaderMap::new(),
+            browser_headers: HeaderMap::new(),
             ports: ports.iter().copied().collect(),
             body_limit: 64 * 1024,
         }
@@ -350,13 +440,15 @@ mod tests {
     #[test]
     fn headers_are_checked() {
         let with = |name: &str, value: &str| {
-            headers(&Settings { headers: vec![(name.to_owned(), value.to_owned())], ..Settings::default() })
+            let settings = Settings { headers: vec![(name.to_owned(), value.to_owned())], ..Settings::default() };
+            headers(&settings, &[("user-agent", &settings.user_agent)])
         };
         assert_eq!(with("User-Agent", "mine").expect("good")["user-agent"], "mine");
         for (name, value) in [("Host", "x"), ("a b", "x"), ("x", "a\nb"), ("Content-Length", "5")] {
             assert!(matches!(with(name, value), Err(StartError::BadHeader { .. })), "{name}");
         }
-        let agent = headers(&Settings::default()).expect("good")["user-agent"].clone();
+        let settings = Settings::default();
+        let agent = headers(&settings, &[("user-agent", &settings.user_agent)]).expect("good")["user-agent"].clone();
         assert!(agent.to_str().is_ok_and(|agent| agent.ends_with(" (+health check)")), "{agent:?}");
     }
 
@@ -377,7 +469,7 @@ mod tests {
             let has = |marker: &[u8]| head.windows(marker.len()).any(|at| at == marker);
             let expected = (!must || has(b"ok")) && (!must_not || !has(b"kxo"));
 
-            let mut search = Search::new(&rule, limit);
+            let mut search = Search::new(&rule, limit, false);
             let mut rest = &body[..];
             let mut cuts = cuts.into_iter().cycle();
             let mut forbidden = false;

@@ -79,7 +79,7 @@ impl Rounds {
             match reach::special_kind(address).filter(|_| !self.settings.allow_private) {
                 Some(kind) => why = format!("address {address} is {kind} and probe.allow_private is off"),
                 None if !self.routes.reach(address) => why = format!("no route to {address}"),
-                None => return self.probe(&check.probe, address, limit).await,
+                None => return self.ask(&check.probe, address, limit).await,
             }
         }
         Seen::Nothing(why)

@@ -12,6 +12,7 @@ pub use super::check::Plan;
 use crate::steer::effects::ProbeWanted;
 use crate::steer::inquiry::{Finding, Inquiry};
 use crate::steer::observation::{CandidateKey, Family, Observation};
+use crate::steer::readiness::Facts;
 
 /// Controller to prober.
 #[derive(Clone, Debug)]
@@ -43,8 +44,9 @@ pub enum Question {
 /// Prober to controller.
 #[derive(Clone, Debug)]
 pub enum Report {
-    /// What one request saw. It is so for each of these candidates; the observation names the first.
-    Observed { candidates: Arc<[CandidateKey]>, observation: Observation },
+    /// What one request saw. It is so for each of these candidates; the observation names the first. `facts` is what
+    /// else it learnt.
+    Observed { candidates: Arc<[CandidateKey]>, observation: Observation, facts: Option<Arc<Facts>> },
     /// What a target name resolves to now, each time that changes or is renewed, for all candidates that ask there alike.
     Resolved { candidates: Arc<[CandidateKey]>, addresses: Vec<IpAddr>, ttl: Duration },
     /// What came of one question, for each inquiry that asked it. None comes of what could not be asked from here.

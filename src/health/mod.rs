@@ -17,18 +17,22 @@
 //! SNI, `Host` and path are the customer's, the certificate must be valid for the name.
 
 pub mod anchors;
+pub mod certificate;
 pub mod check;
 pub mod cold;
 pub mod fault;
+pub mod guise;
 pub mod http;
 pub mod inquire;
 pub mod inquiries;
 pub mod jitter;
 pub mod message;
 pub mod one_offs;
+pub mod pages;
 pub mod phase;
 pub mod prober;
 pub mod reach;
+pub mod renewal;
 pub mod resolve;
 pub mod rotation;
 pub mod round;

@@ -8,7 +8,7 @@
 //! session store once at the start of each handshake, and a layer around the connector sees when it is done. The
 //! session store keeps nothing, so no session is ever resumed.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,6 +17,8 @@ use std::task::{Context, Poll};
 use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
+
+use crate::steer::readiness::Certificate;
 
 /// The step that a probe is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,11 +48,13 @@ tokio::task_local! {
 struct UnderWay {
     to: SocketAddr,
     phase: Cell<Phase>,
+    certificate: RefCell<Option<Arc<Certificate>>>,
 }
 
 /// Runs `probe` as the probe of this task, on its way to this address.
 pub async fn on_the_way<F: Future>(to: SocketAddr, probe: F) -> F::Output {
-    UNDER_WAY.scope(UnderWay { to, phase: Cell::new(Phase::Connecting) }, probe).await
+    let under_way = UnderWay { to, phase: Cell::new(Phase::Connecting), certificate: RefCell::default() };
+    UNDER_WAY.scope(under_way, probe).await
 }
 
 /// Where the probe of this task goes; none outside of one.
@@ -67,6 +71,17 @@ pub fn phase() -> Phase {
 pub fn reached(phase: Phase) {
     // Nobody asks how far something has come that is no probe.
     let _ = UNDER_WAY.try_with(|probe| probe.phase.set(probe.phase.get().max(phase)));
+}
+
+/// The edge has shown this certificate, and the verifier has accepted it.
+pub fn showed(certificate: Option<Arc<Certificate>>) {
+    // Nobody asks what a connection showed that is no probe's.
+    let _ = UNDER_WAY.try_with(|probe| *probe.certificate.borrow_mut() = certificate);
+}
+
+/// The certificate that the probe of this task was shown.
+pub fn certificate() -> Option<Arc<Certificate>> {
+    UNDER_WAY.try_with(|probe| probe.certificate.borrow().clone()).ok().flatten()
 }
 
 /// A session store that notes the start of each handshake.

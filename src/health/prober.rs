@@ -21,6 +21,7 @@ use super::inquire;
 use super::inquiries::{AT_ONCE, Inquiries};
 use super::message::{Command, Question, Report};
 use super::reach::Routes;
+use super::renewal::Renewals;
 use super::resolve::Targets;
 use super::rotation::Memory;
 use super::round::Rounds;
@@ -83,7 +84,8 @@ pub fn start(
     let routes = Arc::new(Routes::checked());
     let turns = Semaphore::new(settings.in_flight.min(Semaphore::MAX_PERMITS));
     let cold = Cold::new(settings.authoritative_every);
-    let rounds = Rounds { settings, cold, http, targets, routes: Arc::clone(&routes), turns, clock, reports };
+    let renewals = Renewals::new(targets.clone());
+    let rounds = Rounds { settings, cold, http, targets, renewals, routes: Arc::clone(&routes), turns, clock, reports };
     let prober = Prober {
         rounds: Arc::new(rounds),
         schedule: Schedule::new(seed()),

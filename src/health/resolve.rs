@@ -68,6 +68,11 @@ impl Targets {
         builder.build().map(Self).map_err(|error| StartError::Resolvers(error.to_string()))
     }
 
+    /// One question.
+    pub(super) async fn lookup(&self, name: &str, rtype: RecordType) -> Result<Lookup, NetError> {
+        self.0.lookup(name, rtype).await
+    }
+
     /// Resolves an absolute name within `limit`. `last_known` are the addresses that it had before.
     ///
     /// The error is the reason for people: `NXDOMAIN`, `SERVFAIL`, `no addresses`, `resolver timed out`.

@@ -14,6 +14,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::guise;
 use crate::steer::observation::{Cause, Family, Stage};
 use crate::steer::time::Time;
 
@@ -28,6 +29,8 @@ pub struct Memory {
     turn: u32,
     /// By family: how the last round that probed it ended. Outer none: not probed.
     last: [Option<Ending>; 2],
+    /// What its bot rules make of probes.
+    guises: Option<guise::Known>,
 }
 
 #[derive(Clone, Debug)]
@@ -87,12 +90,31 @@ impl Memory {
         }
     }
 
+    /// What is known of its bot rules.
+    pub fn guises(&self) -> guise::Known {
+        self.guises.clone().unwrap_or_default()
+    }
+
+    /// Whether this round asks as a browser too, each `every`th one at least.
+    pub fn asks_browser(&self, every: u32) -> bool {
+        self.guises().asks_browser(self.turn, every)
+    }
+
+    /// What one address of this round taught of its bot rules.
+    pub fn note_guises(&mut self, known: guise::Known) {
+        self.guises = Some(match self.guises.take() {
+            Some(before) => before.join(known),
+            None => known,
+        });
+    }
+
     /// Takes over what a round has learnt. Rounds that ran together each move the rotation on.
     pub fn learn(&mut self, learnt: Self) {
         self.turn = self.turn.wrapping_add(1);
         if learnt.known.is_some() {
             self.known = learnt.known;
         }
+        self.guises = learnt.guises.or_else(|| self.guises.take());
         for (mine, theirs) in self.last.iter_mut().zip(learnt.last) {
             *mine = theirs.or(*mine);
         }

@@ -15,17 +15,21 @@ use tracing::{debug, warn};
 
 use super::cold::{Cold, Vanished, Verdict};
 use super::fault::{self, Seen, fault, timed_out};
+use super::guise::{self, Guise};
 use super::http::{self, Http};
 use super::message::Report;
 use super::phase::Phase;
 use super::prober::Clock;
 use super::reach::{self, Routes};
+use super::renewal::Renewals;
 use super::resolve::Targets;
 use super::rotation::{Memory, PACED_ADDRESSES};
 use super::schedule::Due;
 use super::settings::Settings;
+use crate::steer::issuers;
 use crate::steer::observation::{Cause, Observation, Outcome, Stage};
 use crate::steer::policy::{ProbeRule, Scheme, Target};
+use crate::steer::readiness::{Certificate, Facts};
 use crate::steer::time::Time;
 
 /// Paced probes that may be missed before an observation says nothing any more.
@@ -33,12 +37,20 @@ const HOLDS_ROUNDS: u32 = 3;
 /// The kernel and the resolver count time apart: what is resolved again a moment after it ran out is new.
 const AFTER_TTL: Duration = Duration::from_millis(2);
 
+/// What came of the requests to one address.
+struct Probed {
+    seen: Seen,
+    facts: Option<Facts>,
+    guises: guise::Known,
+}
+
 /// What all rounds share.
 pub struct Rounds {
     pub settings: Settings,
     pub http: Http,
     pub targets: Targets,
     pub cold: Cold,
+    pub renewals: Renewals,
     pub routes: Arc<Routes>,
     pub turns: Semaphore,
     pub clock: Clock,
@@ -78,8 +90,9 @@ impl Rounds {
         // Two of each family at most: see `rotation`.
         const { assert!(PACED_ADDRESSES == 2) };
         let ended = tokio::join!(probe(0), probe(1), probe(2), probe(3));
-        for (address, outcome) in [ended.0, ended.1, ended.2, ended.3].into_iter().flatten() {
+        for (address, (outcome, guises)) in [ended.0, ended.1, ended.2, ended.3].into_iter().flatten() {
             learnt.note(address, stage(&outcome));
+            learnt.note_guises(guises);
         }
         learnt
     }
@@ -108,7 +121,7 @@ impl Rounds {
         let outcome = Outcome::Fail(fault(Stage::Resolve, reason));
         count(&outcome, lasted);
         let ended = (self.clock)();
-        self.observed(due, cause, None, (ended.before(lasted), ended), outcome).await;
+        self.observed(due, cause, None, (ended.before(lasted), ended), outcome, None).await;
     }
 
     /// An address family that the target no longer has is a failure of that family.
@@ -116,7 +129,7 @@ impl Rounds {
         let outcome = Outcome::Fail(fault(Stage::Resolve, &*vanished.reason));
         count(&outcome, Duration::ZERO);
         let now = (self.clock)();
-        self.observed(due, cause, Some(vanished.address), (now, now), outcome).await;
+        self.observed(due, cause, Some(vanished.address), (now, now), outcome, None).await;
     }
 
     /// What a look beside all rounds has just found, told to all who have this check.
@@ -125,7 +138,7 @@ impl Rounds {
             Some(reason) => {
                 let outcome = Outcome::Fail(fault(Stage::Resolve, &**reason));
                 count(&outcome, times.1.since(times.0));
-                self.observed(due, Cause::Paced, None, times, outcome).await;
+                self.observed(due, Cause::Paced, None, times, outcome, None).await;
             }
             None => {
                 for vanished in &verdict.vanished {
@@ -136,7 +149,13 @@ impl Rounds {
     }
 
     /// Probes one address. Nothing where it cannot be probed from here.
-    async fn probe_and_report(&self, due: &Due, address: IpAddr, cause: Cause, limit: Duration) -> Option<Outcome> {
+    async fn probe_and_report(
+        &self,
+        due: &Due,
+        address: IpAddr,
+        cause: Cause,
+        limit: Duration,
+    ) -> Option<(Outcome, guise::Known)> {
         if !self.routes.reach(address) {
             debug!(candidate = first(due), of = due.candidates.len(), %address, "not probed: no route");
             return None;
@@ -144,7 +163,7 @@ impl Rounds {
         let turn = self.turns.acquire().await.ok()?;
         let in_flight = InFlight::begin();
         let (began, clock) = ((self.clock)(), Instant::now());
-        let seen = self.probe(&due.check.probe, address, limit).await;
+        let Probed { seen, facts, guises } = self.probe(due, address, limit).await;
         let (ended, lasted) = ((self.clock)(), clock.elapsed());
         drop((in_flight, turn));
         match seen {
@@ -152,8 +171,9 @@ impl Rounds {
                 let of = due.candidates.len();
                 debug!(candidate = first(due), of, %address, ?cause, ?outcome, ?lasted, "probed");
                 count(&outcome, lasted);
-                self.observed(due, cause, Some(address), (began, ended), outcome.clone()).await;
-                Some(outcome)
+                let facts = facts.map(Arc::new);
+                self.observed(due, cause, Some(address), (began, ended), outcome.clone(), facts).await;
+                Some((outcome, guises))
             }
             Seen::Nothing(why) => {
                 warn!(candidate = first(due), of = due.candidates.len(), %address, why, "a probe could not be sent");
@@ -163,18 +183,62 @@ impl Rounds {
         }
     }
 
-    pub(super) async fn probe(&self, rule: &ProbeRule, address: IpAddr, limit: Duration) -> Seen {
-        if !self.settings.allow_private
-            && let Some(kind) = reach::special_kind(address)
-        {
-            let reason = format!("address {address} is {kind} and probe.allow_private is off");
-            return Seen::fault(fault(Stage::Connect, reason));
+    async fn probe(&self, due: &Due, address: IpAddr, limit: Duration) -> Probed {
+        let rule = &due.check.probe;
+        let plain = |seen| Probed { seen, facts: None, guises: due.memory.guises() };
+        if let Some(refused) = self.refuse(address) {
+            return plain(refused);
+        }
+        let mut probed = match rule.scheme {
+            Scheme::Https | Scheme::Http => self.in_guises(due, address, limit).await,
+            Scheme::Tcp => plain(self.tcp(rule, address, limit).await),
+        };
+        probed.seen = self.doubt_route(probed.seen, address);
+        probed
+    }
+
+    /// One request as itself: what origins are asked.
+    pub(super) async fn ask(&self, rule: &ProbeRule, address: IpAddr, limit: Duration) -> Seen {
+        if let Some(refused) = self.refuse(address) {
+            return refused;
         }
         let seen = match rule.scheme {
-            Scheme::Https | Scheme::Http => self.http.probe(rule, address, limit).await,
+            Scheme::Https | Scheme::Http => self.http.probe(rule, address, limit, Guise::Itself).await.0,
             Scheme::Tcp => self.tcp(rule, address, limit).await,
         };
         self.doubt_route(seen, address)
+    }
+
+    /// Addresses that are not asked: those of private networks, unless that is allowed.
+    fn refuse(&self, address: IpAddr) -> Option<Seen> {
+        let kind = reach::special_kind(address).filter(|_| !self.settings.allow_private)?;
+        let reason = format!("address {address} is {kind} and probe.allow_private is off");
+        Some(Seen::fault(fault(Stage::Connect, reason)))
+    }
+
+    /// As itself, and as a browser where that is due or would tell a challenge from a fault.
+    async fn in_guises(&self, due: &Due, address: IpAddr, limit: Duration) -> Probed {
+        let (rule, began) = (&due.check.probe, Instant::now());
+        let (itself, mut learnt) = self.http.probe(rule, address, limit, Guise::Itself).await;
+        let passes = matches!(itself, Seen::Outcome(Outcome::Pass { .. }));
+        let left = limit.saturating_sub(began.elapsed());
+        let every = self.settings.browser_every;
+        let asks = (passes && due.memory.asks_browser(every)) || (every > 0 && guise::challenge(&itself).is_some());
+        let mut browser = None;
+        // With little time left a probe would fail for that alone.
+        if asks && left >= limit / 2 {
+            let (seen, of_browser) = self.http.probe(rule, address, left, Guise::Browser).await;
+            learnt = if passes { learnt } else { of_browser };
+            browser = Some(seen);
+        }
+        let (seen, guises) = due.memory.guises().judge(itself, browser);
+        let facts = matches!(seen, Seen::Outcome(Outcome::Pass { .. })).then(|| {
+            let known = |certificate: &Arc<Certificate>| issuers::is_known(&certificate.issuer);
+            let dns =
+                learnt.certificate.as_ref().filter(|found| known(found)).and_then(|_| self.renewals.of(&rule.host));
+            Facts { dns, bot_rules: guises.bot_rules(), ..learnt }
+        });
+        Probed { seen, facts, guises }
     }
 
     /// `tcp`: a connection, closed at once.
@@ -206,12 +270,13 @@ impl Rounds {
         address: Option<IpAddr>,
         (began, ended): (Time, Time),
         outcome: Outcome,
+        facts: Option<Arc<Facts>>,
     ) {
         let Some(candidate) = due.candidates.first().cloned() else { return };
         let vantage = Arc::clone(&self.settings.vantage);
         let holds = due.check.probe.every * HOLDS_ROUNDS + due.check.probe.timeout;
         let observation = Observation { candidate, vantage, cause, address, began, ended, holds, outcome };
-        self.report(Report::Observed { candidates: Arc::clone(&due.candidates), observation }).await;
+        self.report(Report::Observed { candidates: Arc::clone(&due.candidates), observation, facts }).await;
     }
 
     /// Waits while the controller is behind. One that is gone stops the prober anyway.

@@ -30,6 +30,8 @@ pub struct Settings {
     pub anchors: Anchors,
     /// How often a target is looked at by its authoritative servers; zero: never.
     pub authoritative_every: Duration,
+    /// Each so many-th probe of a check is sent with a browser's headers too; 0: never.
+    pub browser_every: u32,
     /// Octets of a body that are read at most.
     pub body_limit: usize,
 }
@@ -47,6 +49,7 @@ impl Default for Settings {
             in_flight: 256,
             anchors: Anchors::default(),
             authoritative_every: Duration::from_secs(60),
+            browser_every: 6,
             body_limit: 64 * 1024,
         }
     }

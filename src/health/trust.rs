@@ -2,7 +2,7 @@
 //!
 //! Certificates are judged as a browser's would be: system roots plus `extra_ca`, the name of the rule, the time.
 //! Sessions are never resumed, since a resumed one shows no certificate: a probe would go on passing after the
-//! certificate of the edge ran out.
+//! certificate of the edge ran out. What an accepted chain says of itself is noted for the probe (`certificate`).
 
 use std::sync::Arc;
 
@@ -13,6 +13,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
 
+use super::certificate::Certificates;
+use super::phase;
 use super::settings::{Settings, StartError};
 
 /// A certificate that vouches for itself and is not among the roots.
@@ -60,14 +62,20 @@ fn roots(settings: &Settings) -> Result<RootCertStore, StartError> {
     Ok(roots)
 }
 
-/// The usual verifier, which in addition tells a self-signed certificate from one of an unknown issuer.
+/// The usual verifier, which in addition tells a self-signed certificate from one of an unknown issuer, and notes what it
+/// has accepted.
 #[derive(Debug)]
-struct Verifier(Arc<WebPkiServerVerifier>);
+struct Verifier {
+    usual: Arc<WebPkiServerVerifier>,
+    certificates: Certificates,
+}
 
 impl Verifier {
     fn new(roots: RootCertStore, provider: Arc<CryptoProvider>) -> Result<Self, StartError> {
         let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-        usual.map(Self).map_err(|error| StartError::NoRoots { why: error.to_string() })
+        usual
+            .map(|usual| Self { usual, certificates: Certificates::empty() })
+            .map_err(|error| StartError::NoRoots { why: error.to_string() })
     }
 }
 
@@ -80,14 +88,17 @@ impl ServerCertVerifier for Verifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        self.0.verify_server_cert(certificate, intermediates, name, ocsp, now).map_err(|error| match error {
+        let accepts = |at| self.usual.verify_server_cert(certificate, intermediates, name, ocsp, at);
+        let verified = accepts(now).map_err(|error| match error {
             rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::Other(_))
                 if is_self_signed(certificate) =>
             {
                 CertificateError::Other(OtherError(Arc::new(SelfSigned))).into()
             }
             other => other,
-        })
+        })?;
+        phase::showed(self.certificates.read(certificate, intermediates, |at| accepts(at).map(drop)));
+        Ok(verified)
     }
 
     fn verify_tls12_signature(
@@ -96,7 +107,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, certificate, signature)
+        self.usual.verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -105,11 +116,11 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, certificate, signature)
+        self.usual.verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.usual.supported_verify_schemes()
     }
 }
 

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
@@ -21,12 +22,16 @@ pub struct Authority {
     leaf_key: KeyPair,
 }
 
+const DAY: Duration = Duration::from_secs(86_400);
+
 /// When a certificate is good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Validity {
     Now,
     /// From 2019-02-01 to 2020-02-01.
     Past,
+    /// A certificate of 90 days, two of which are left.
+    Ending,
 }
 
 /// Why there is no certificate, or no TLS configuration with it.
@@ -79,6 +84,11 @@ impl Authority {
             Validity::Past => {
                 params.not_before = date_time_ymd(2019, 2, 1);
                 params.not_after = date_time_ymd(2020, 2, 1);
+            }
+            Validity::Ending => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                params.not_before = date_time_ymd(1970, 1, 1) + now.saturating_sub(88 * DAY);
+                params.not_after = date_time_ymd(1970, 1, 1) + now + 2 * DAY;
             }
         }
         Ok(params.signed_by(&self.leaf_key, &self.issuer)?.der().clone())

@@ -184,6 +184,7 @@ struct Context {
     right: TlsAcceptor,
     wrong_name: TlsAcceptor,
     expired: TlsAcceptor,
+    ending: TlsAcceptor,
     served: Arc<Served>,
     connections: Arc<Semaphore>,
     stop: CancellationToken,
@@ -202,6 +203,7 @@ impl Context {
             right: tls(player, authority, Some(Validity::Now))?.into(),
             wrong_name: tls(player, authority, None)?.into(),
             expired: tls(player, authority, Some(Validity::Past))?.into(),
+            ending: tls(player, authority, Some(Validity::Ending))?.into(),
             served,
             connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
             stop,
@@ -311,6 +313,7 @@ impl Connection {
                 let acceptor = match mode {
                     Mode::WrongCert => &self.context.wrong_name,
                     Mode::ExpiredCert => &self.context.expired,
+                    Mode::EndingCert => &self.context.ending,
                     _ => &self.context.right,
                 };
                 let acceptor = acceptor.clone();
@@ -345,6 +348,8 @@ impl Connection {
             Mode::Status(status) => self.page(status, format!("{} has an internal problem\n", self.context.id)),
             Mode::EmptyBody => self.page(200, String::new()),
             Mode::NoMarker => self.page(200, "Please wait while we check that you are human.\n".to_owned()),
+            Mode::Challenge => self.challenge(),
+            Mode::Unclaimed => self.page(500, format!("Fastly error: unknown domain: {host}.\n")),
             Mode::Slow => {
                 sleep(SLOW).await;
                 self.page(site.status, self.content(&host, site))
@@ -358,6 +363,14 @@ impl Connection {
         let markers: Vec<_> = site.markers.iter().map(String::as_str).collect();
         let (id, at) = (&self.context.id, self.at.ip());
         format!("<!doctype html>\n<h1>{host}</h1>\n<p>{}</p>\n<p>Served by {id} at {at}.</p>\n", markers.join(" "))
+    }
+
+    /// What a visitor with bot score 0 gets.
+    fn challenge(&self) -> Response<Full<Bytes>> {
+        let body = "<!doctype html>\n<title>Just a moment...</title>\n<script>window._cf_chl_opt = {};</script>\n";
+        let mut response = self.page(403, body.to_owned());
+        response.headers_mut().insert("cf-mitigated", hyper::header::HeaderValue::from_static("challenge"));
+        response
     }
 
     fn page(&self, status: u16, body: String) -> Response<Full<Bytes>> {

@@ -11,6 +11,9 @@
 //! | `expired-cert` | a certificate that ended in 2020 | the same | answers |
 //! | `empty-body` | status 200, no body | green | answers |
 //! | `no-marker` | status 200, somebody else's page | green | answers |
+//! | `challenge` | status 403, a challenge page for everybody | green | answers |
+//! | `unclaimed` | status 500, the page for a hostname that nobody has claimed | green | answers |
+//! | `ending-cert` | as they should be, with a certificate that ends in two days | green | answers |
 //! | `servfail` | as they should be | green | SERVFAIL |
 //! | `nxdomain` | as they should be | green | NXDOMAIN |
 
@@ -35,6 +38,9 @@ pub enum Mode {
     ExpiredCert,
     EmptyBody,
     NoMarker,
+    Challenge,
+    Unclaimed,
+    EndingCert,
     Servfail,
     Nxdomain,
 }
@@ -44,7 +50,7 @@ impl Mode {
     pub const DEFAULT_FAULT: Self = Self::Status(500);
 
     /// The words for all modes; `500` and `503` stand for every status from 400 to 599.
-    pub const WORDS: [&str; 12] = [
+    pub const WORDS: [&str; 15] = [
         "500",
         "503",
         "refuse",
@@ -54,6 +60,9 @@ impl Mode {
         "expired-cert",
         "empty-body",
         "no-marker",
+        "challenge",
+        "unclaimed",
+        "ending-cert",
         "servfail",
         "nxdomain",
         "right",
@@ -73,6 +82,9 @@ impl FromStr for Mode {
             "expired-cert" => Self::ExpiredCert,
             "empty-body" => Self::EmptyBody,
             "no-marker" => Self::NoMarker,
+            "challenge" => Self::Challenge,
+            "unclaimed" => Self::Unclaimed,
+            "ending-cert" => Self::EndingCert,
             "servfail" => Self::Servfail,
             "nxdomain" => Self::Nxdomain,
             number => match number.parse() {
@@ -95,6 +107,9 @@ impl fmt::Display for Mode {
             Self::ExpiredCert => "expired-cert",
             Self::EmptyBody => "empty-body",
             Self::NoMarker => "no-marker",
+            Self::Challenge => "challenge",
+            Self::Unclaimed => "unclaimed",
+            Self::EndingCert => "ending-cert",
             Self::Servfail => "servfail",
             Self::Nxdomain => "nxdomain",
         })

@@ -287,6 +287,7 @@ impl<'a> Answering<'a> {
         };
         Contender {
             rank: rank.filter(|_| open),
+            at_risk: self.name.readied.is_used_last(&candidate.id),
             standby: candidate.standby,
             level: self.terms.level(candidate),
             weight: candidate.weight,

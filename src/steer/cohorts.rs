@@ -107,7 +107,7 @@ mod tests {
                 .zip(&cells)
                 .map(|(&(standby, level, weight), word)| {
                     let (rank, part) = state(word);
-                    Contender { rank, standby, level, weight, cap: None, part }
+                    Contender { rank, at_risk: false, standby, level, weight, cap: None, part }
                 })
                 .collect();
             let choice = choose(&contenders).expect("someone answers");
@@ -125,6 +125,7 @@ mod tests {
         prop::collection::vec(
             row.prop_map(|(rank, standby, level, weight, cap, part)| Contender {
                 rank,
+                at_risk: false,
                 standby,
                 level,
                 weight,

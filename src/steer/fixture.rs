@@ -84,6 +84,7 @@ pub(super) fn seen(at: usize, family: Option<Family>, cause: Cause, status: Opti
         stage: if family.is_some() { Stage::Status } else { Stage::Resolve },
         status: family.and(Some(status)),
         certificate: None,
+        page: None,
         reason: format!("status {status}"),
     };
     Observation {

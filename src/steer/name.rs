@@ -14,6 +14,7 @@ use super::observation::{CandidateKey, Family};
 use super::orders::Orders;
 use super::origin::OriginWatch;
 use super::policy::{Candidate, SteeredName};
+use super::readied::Readied;
 use super::reasons::words_of;
 use super::shares::Shares;
 use super::sharing::Sharing;
@@ -28,6 +29,7 @@ pub(super) struct NameState {
     pub(super) rules: Arc<SteeredName>,
     pub(super) areas: Arc<AreaRules>,
     pub(super) judges: Vec<Judge>,
+    pub(super) readied: Readied,
     pub(super) orders: Orders,
     pub(super) origin: OriginWatch,
     /// Whether a fall counts for its provider cannot be told yet.
@@ -107,6 +109,7 @@ impl NameState {
             areas,
             left_out: judges.iter().map(|judge| judge.summary.left_out).collect(),
             judges,
+            readied: Readied::default(),
             orders: Orders::default(),
             origin: OriginWatch::default(),
             unblamed: false,
@@ -155,7 +158,8 @@ impl NameState {
         if old.policy.origin != rules.policy.origin {
             self.origin = OriginWatch::default();
         }
-        Self { rules: Arc::clone(rules), judges, left_out, ..self }
+        let readied = std::mem::take(&mut self.readied).under(&old, rules);
+        Self { rules: Arc::clone(rules), judges, readied, left_out, ..self }
     }
 
     /// The same policy in other places. The clients of a rule keep what they were answered; those of one that is new

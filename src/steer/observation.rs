@@ -113,6 +113,18 @@ pub enum CertificateFault {
     Other,
 }
 
+/// Whose page came in the place of the customer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PageFault {
+    /// A test that tells people from bots.
+    Challenge,
+    /// A refusal.
+    Blocked,
+    /// The provider does not know the hostname.
+    Unclaimed,
+}
+
 /// Why a probe failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
@@ -122,19 +134,18 @@ pub struct Fault {
     pub status: Option<u16>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<CertificateFault>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<PageFault>,
     /// One line for people: `status 500`, `certificate expired on 2020-02-01`.
     pub reason: String,
 }
 
-/// How the reason of a fault begins where a provider answers that it does not know the hostname.
-pub const NOT_CLAIMED: &str = "hostname not claimed";
-
 impl Fault {
     /// Whether it is the customer's own configuration at this provider that is wrong: a certificate that is not good, or a
-    /// hostname that the provider does not know (421, RFC 9110 section 15.5.20, or by [`NOT_CLAIMED`]). Of the provider it
+    /// hostname that the provider does not know (421, RFC 9110 section 15.5.20, or by the page it shows). Of the provider it
     /// says nothing.
     pub fn is_own_configuration(&self) -> bool {
-        self.certificate.is_some() || self.status == Some(421) || self.reason.starts_with(NOT_CLAIMED)
+        self.certificate.is_some() || self.status == Some(421) || self.page == Some(PageFault::Unclaimed)
     }
 
     /// Whether a certificate is expired or not yet valid.

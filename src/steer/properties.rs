@@ -308,7 +308,10 @@ impl World {
                     prop_assert_eq!(*from, std::mem::replace(&mut standings[at], *to));
                     prop_assert_ne!(from, to);
                 }
-                Change::Override { .. } | Change::Provider { .. } | Change::Vantage { .. } => {}
+                Change::Override { .. }
+                | Change::Provider { .. }
+                | Change::Vantage { .. }
+                | Change::Readiness { .. } => {}
             }
         }
         prop_assert_eq!(standings, std::array::from_fn(|at| self.standing(at)));

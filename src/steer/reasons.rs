@@ -27,7 +27,7 @@ pub(super) fn words_of(rules: &SteeredName, shares: &Shares) -> String {
 impl Answering<'_> {
     /// Which rule chose those that serve.
     pub(super) fn rule(&self, choice: &Choice) -> String {
-        let (rank, standby, level) = choice.group;
+        let (rank, at_risk, standby, level) = choice.group;
         let mut words = match rank {
             Rank::Up if self.name.first_round_until.is_some() => "first round: what was not probed yet counts as up",
             Rank::Up => "up",
@@ -35,6 +35,9 @@ impl Answering<'_> {
             Rank::Poor => "none is up, recovering or unknown: impaired or not ready",
         }
         .to_owned();
+        if at_risk {
+            words += ", at risk";
+        }
         words += ", ";
         words += &self.group_words(standby, level);
         if choice.spilled {
@@ -108,6 +111,10 @@ impl Answering<'_> {
         words += &self.group_words(candidate.standby, self.terms.level(candidate));
         if candidate.max.is_some_and(|max| share > (f64::from(max) + 0.01) / 100.0) {
             words += ", above its `max`";
+        }
+        if let Some(readiness) = self.name.readied.of(&candidate.id).filter(|readiness| !readiness.risks().is_empty()) {
+            words += ", at risk: ";
+            words += &readiness.words();
         }
         words
     }

@@ -412,7 +412,7 @@ mod tests {
     const V4: Option<Family> = Some(Family::V4);
 
     fn failing(candidate: usize, stage: Stage, cause: Cause, began: u64, ended: u64) -> Observation {
-        let fault = Fault { stage, status: None, certificate: None, reason: "it failed".to_owned() };
+        let fault = Fault { stage, status: None, certificate: None, page: None, reason: "it failed".to_owned() };
         let passed = seen(candidate, V4, cause, None, at(began));
         Observation { ended: at(ended), outcome: Outcome::Fail(fault), ..passed }
     }

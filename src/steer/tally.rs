@@ -284,8 +284,13 @@ mod tests {
     #[test]
     fn an_account_counts_up_and_down_and_names_its_evidence() {
         let mut account = Account::default();
-        let fault =
-            |status| Fault { stage: Stage::Status, status: Some(status), certificate: None, reason: String::new() };
+        let fault = |status| Fault {
+            stage: Stage::Status,
+            status: Some(status),
+            certificate: None,
+            page: None,
+            reason: String::new(),
+        };
         let fell = |status| Entry {
             counted: true,
             fallen: Some(Fallen { class: FaultClass::of(Some(&fault(status))), began: Time(7) }),

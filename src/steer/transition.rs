@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::observation::{CandidateKey, Fault};
+use super::readiness::ReadinessState;
 use super::time::Time;
 
 /// What is believed of a candidate after many observations.
@@ -81,6 +82,8 @@ pub enum Change {
         from: Trust,
         to: Trust,
     },
+    /// Whether a candidate can be relied on at the moment of need.
+    Readiness { subject: CandidateKey, from: ReadinessState, to: ReadinessState },
     /// An override was placed, released, or ended by itself.
     Override { id: u64, subject: String, from: OverrideState, to: OverrideState },
 }

@@ -32,6 +32,9 @@
 //! | down | down | down | not-ready | s 100 |
 //! | down | down | down | down | nobody |
 //!
+//! Within a rank those at risk of breaking at a known moment (a certificate about to end: `readiness`) come after all
+//! that are ready, whatever their level.
+//!
 //! A weight of 0 serves only where nobody of the same group has another one. `max` caps a candidate's share: what is
 //! above goes to the others of its group, then to the following groups of rank up; when no room is left the caps are
 //! exceeded, by those who would serve without any. Who may hold only a part of its share: `cohorts`.
@@ -69,6 +72,8 @@ impl Rank {
 pub(super) struct Contender {
     /// None where it cannot serve: down, drained, forbidden.
     pub(super) rank: Option<Rank>,
+    /// Used after all of its rank that are ready (`readiness`).
+    pub(super) at_risk: bool,
     pub(super) standby: bool,
     pub(super) level: usize,
     pub(super) weight: u32,
@@ -79,7 +84,9 @@ pub(super) struct Contender {
 }
 
 /// What candidates serve by: best first.
-type Group = (Rank, bool, usize);
+type Group = (Rank, AtRisk, bool, usize);
+/// Whether it is used after all of its rank that are ready.
+type AtRisk = bool;
 
 /// Who serves, with how many points each; their sum is `POINTS`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,7 +129,7 @@ pub(super) fn choose_whole(contenders: &[Contender]) -> Option<Choice> {
 
 impl Contender {
     fn group(&self) -> Option<Group> {
-        self.rank.map(|rank| (rank, self.standby, self.level))
+        self.rank.map(|rank| (rank, self.at_risk, self.standby, self.level))
     }
 
     fn cap_points(&self) -> u32 {
@@ -184,7 +191,7 @@ mod tests {
     }
 
     fn contender(rank: Option<Rank>, standby: bool, level: usize, weight: u32, cap: Option<u8>) -> Contender {
-        Contender { rank, standby, level, weight, cap, part: POINTS }
+        Contender { rank, at_risk: false, standby, level, weight, cap, part: POINTS }
     }
 
     fn percent(points: u32) -> u32 {
@@ -241,6 +248,24 @@ mod tests {
             let shares: Vec<u32> = choice.points.iter().map(|&points| percent(points)).collect();
             assert_eq!(shares, expected, "{rules:?}");
             assert_eq!((choice.spilled, choice.exceeded), (spilled, exceeded), "{rules:?}");
+        }
+    }
+
+    /// `a` and `b` in the first level, `c` in the second: at risk or not, and who serves.
+    #[test]
+    fn those_at_risk_are_used_after_all_of_their_rank_and_before_the_next() {
+        let (up, unsure) = (Some(Rank::Up), Some(Rank::Unsure));
+        for (contenders, expected) in [
+            ([(up, true), (up, false), (up, false)], [0, 100, 0]),
+            ([(up, true), (up, true), (up, false)], [0, 0, 100]),
+            ([(up, true), (up, true), (up, true)], [50, 50, 0]),
+            ([(up, true), (unsure, false), (unsure, false)], [100, 0, 0]),
+        ] {
+            let levels = [0, 0, 1];
+            let of = |((rank, at_risk), level)| Contender { at_risk, ..contender(rank, false, level, 1, None) };
+            let contenders: Vec<Contender> = contenders.into_iter().zip(levels).map(of).collect();
+            let points = choose_whole(&contenders).unwrap().points;
+            assert_eq!(points.iter().map(|&points| percent(points)).collect::<Vec<_>>(), expected);
         }
     }
 

@@ -203,6 +203,7 @@ fn kind_of(change: &Change) -> &'static str {
         Change::Decision { .. } => "decision",
         Change::Provider { .. } => "provider",
         Change::Vantage { .. } => "vantage",
+        Change::Readiness { .. } => "readiness",
         Change::Override { .. } => "override",
     }
 }
@@ -212,7 +213,8 @@ fn is_about(change: &Change, asked: &str) -> bool {
         subject.strip_prefix(asked).is_some_and(|rest| rest.is_empty() || (rest.starts_with('/') && rest.len() > 1))
     };
     match change {
-        Change::Verdict { subject, .. } => match asked.strip_prefix(&*subject.name) {
+        Change::Verdict { subject, .. } | Change::Readiness { subject, .. } => match asked.strip_prefix(&*subject.name)
+        {
             Some("") => true,
             Some(rest) => rest.strip_prefix('/') == Some(&*subject.candidate),
             None => false,

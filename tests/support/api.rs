@@ -16,12 +16,13 @@ use pointsman::controller::message::{
     EventFilter, ExplainError, ExplainQuery, NewOverride, OverrideError, Release, ReleaseWhich, Request,
 };
 use pointsman::controller::view::{
-    AreaShare, AreaView, AreasView, CandidateView, Counts, EventPage, EventView, Explanation, FaultView, FirstRound,
-    LoadedDatabase, NameCounts, NameView, OverrideView, Overview, ProviderView, ReloadCounts, ReloadReport, Serving,
-    StandingCounts, StoreState, ZoneState, ZoneView,
+    AreaShare, AreaView, AreasView, CandidateView, CertificateView, Counts, EventPage, EventView, Explanation,
+    FaultView, FirstRound, LoadedDatabase, NameCounts, NameView, OverrideView, Overview, ProviderView, ReloadCounts,
+    ReloadReport, Serving, StandingCounts, StoreState, ZoneState, ZoneView,
 };
 use pointsman::steer::observation::{Fault, Stage};
 use pointsman::steer::overrides::Order;
+use pointsman::steer::readiness::ReadinessState;
 use pointsman::steer::transition::Standing;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -353,11 +354,23 @@ fn candidate(id: &str, home: &str, target: &str, standing: Standing, share: f64)
         last_latency_ms: Some(31),
         last_fault: None,
         addresses: vec!["192.0.2.10".to_owned(), "2001:db8::10".to_owned()],
+        readiness: ReadinessState::Ready,
+        risks: Vec::new(),
+        certificate: Some(CertificateView {
+            issuer: "Let's Encrypt".to_owned(),
+            until: "2026-02-20T00:00:00Z".parse().expect("a time"),
+        }),
     }
 }
 
 pub fn names() -> Vec<NameView> {
-    let fault = Fault { stage: Stage::Status, status: Some(500), certificate: None, reason: "status 500".to_owned() };
+    let fault = Fault {
+        stage: Stage::Status,
+        status: Some(500),
+        certificate: None,
+        page: None,
+        reason: "status 500".to_owned(),
+    };
     let down = CandidateView {
         since: at("08:47:12"),
         reason: "down since 08:47:12: status 500".to_owned(),

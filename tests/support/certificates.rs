@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd,
@@ -13,6 +14,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tempfile::TempDir;
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// The name that probes ask for.
 pub const HOST: &str = "www.shop.example";
@@ -43,7 +46,7 @@ impl Authority {
     }
 
     /// A server's configuration with a certificate of this kind: `good`, `expired`, `not-yet-valid`, `wrong-host`,
-    /// `client-only`, `wildcard`, `self-signed`, `self-signed-ca`, `no-name`, `broken`.
+    /// `ending`, `client-only`, `wildcard`, `self-signed`, `self-signed-ca`, `no-name`, `broken`.
     pub fn server(&self, kind: &str) -> Arc<ServerConfig> {
         let (chain, key) = self.certificate(kind);
         let config = builder().with_no_client_auth().with_single_cert(chain, key).expect("a configuration");
@@ -90,6 +93,12 @@ impl Authority {
             "not-yet-valid" => {
                 params.not_before = date_time_ymd(2040, 1, 1);
                 params.not_after = date_time_ymd(2041, 1, 1);
+            }
+            // 90 days, two of which are left.
+            "ending" => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+                params.not_before = date_time_ymd(1970, 1, 1) + (now - 88 * DAY);
+                params.not_after = date_time_ymd(1970, 1, 1) + (now + 2 * DAY);
             }
             "client-only" => params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth],
             "self-signed-ca" => params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained),

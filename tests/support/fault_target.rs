@@ -9,6 +9,9 @@
 //! | `slow-body`, `body-never-comes` | the body does not come |
 //! | `half-body`, `half-after-marker`, `half-chunks`, `huge-length`, `bad-chunk` | it comes, but not whole |
 //! | `late:MS`, `flap:N`, `ok-then-fail:N` | it changes with time or with the count of requests |
+//! | `challenge`, `challenge-200`, `waf-202`, `unclaimed`, `blocked` | it is somebody else's page |
+//! | `no-agents`, `no-browsers` | it is a challenge for those who say what they are, or for browsers |
+//! | `own-script`, `redirect:URL`, `hsts:VALUE` | odd, but HTTP |
 //! | `empty`, `wrong`, `bom`, `utf16`, `lf-header`, `until-close` | odd, but HTTP |
 
 // Each test takes what it needs.
@@ -27,6 +30,8 @@ use tokio_rustls::TlsAcceptor;
 
 /// The body of a good answer.
 pub const BODY: &str = r#"{"status":"ok"}"#;
+/// What a visitor with bot score 0 gets from Cloudflare, in short.
+const CHALLENGE: &[u8] = b"<title>Just a moment...</title><script>window._cf_chl_opt = {};</script>";
 /// Octets that a flood sends at most.
 const FLOOD: usize = 256 << 20;
 /// How long a mode that hangs holds its connection.
@@ -137,6 +142,24 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, state: &State, m
     }
     let seen = state.requests.fetch_add(1, Ordering::SeqCst) + 1;
     *state.head.lock().expect("not poisoned") = String::from_utf8_lossy(&head).into_owned();
+    let browser = String::from_utf8_lossy(&head).contains("Mozilla/");
+    let mode = match mode {
+        "no-agents" => {
+            if browser {
+                "200"
+            } else {
+                "challenge"
+            }
+        }
+        "no-browsers" => {
+            if browser {
+                "challenge"
+            } else {
+                "200"
+            }
+        }
+        mode => mode,
+    };
     answer(&mut stream, mode, seen).await?;
     stream.flush().await?;
     if mode == "rst" {
@@ -150,6 +173,18 @@ async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, mode: &str, seen: usize) 
     let number = value.parse::<usize>().unwrap_or(3);
     let ok = response(200, "", BODY.as_bytes());
     match kind {
+        "challenge" => stream.write_all(&response(403, "cf-mitigated: challenge\r\n", CHALLENGE)).await,
+        "challenge-200" => stream.write_all(&html(200, "", CHALLENGE)).await,
+        "waf-202" => stream.write_all(&response(202, "x-amzn-waf-action: challenge\r\n", b"")).await,
+        "unclaimed" => stream.write_all(&html(500, "", b"Fastly error: unknown domain: www.shop.example.")).await,
+        "blocked" => stream.write_all(&html(403, "", b"<title>Attention Required! | Cloudflare</title>")).await,
+        "own-script" => {
+            stream.write_all(&html(200, "", b"<script src=/cdn-cgi/challenge-platform/h/b/jsd/r></script>ok")).await
+        }
+        "redirect" => stream.write_all(&response(301, &format!("Location: {value}\r\n"), b"")).await,
+        "hsts" => {
+            stream.write_all(&response(200, &format!("Strict-Transport-Security: {value}\r\n"), BODY.as_bytes())).await
+        }
         "302-loop" => stream.write_all(&response(302, "Location: /\r\n", b"")).await,
         "100-only" => hold(stream, b"HTTP/1.1 100 Continue\r\n\r\n").await,
         "silent" => hold(stream, b"").await,
@@ -227,6 +262,11 @@ async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, mode: &str, seen: usize) 
             Err(_) => stream.write_all(&ok).await,
         },
     }
+}
+
+fn html(code: u16, extra: &str, body: &[u8]) -> Vec<u8> {
+    let text = response(code, extra, body);
+    String::from_utf8_lossy(&text).replacen("text/plain", "text/html", 1).into_bytes()
 }
 
 fn response(code: u16, extra: &str, body: &[u8]) -> Vec<u8> {

@@ -69,7 +69,7 @@ impl Probing {
     /// The next observation, one candidate after the other; what names resolve to is passed over.
     pub async fn observation(&mut self) -> Observation {
         while self.seen.is_empty() {
-            if let Report::Observed { observation, candidates } = self.report().await {
+            if let Report::Observed { observation, candidates, .. } = self.report().await {
                 self.seen.extend(of_each(observation, &candidates));
             }
         }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use hickory_proto::op::{Message, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS};
+use hickory_proto::rr::rdata::{A, AAAA, CAA, CNAME, NS};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
@@ -24,6 +24,8 @@ pub enum Says {
     Code(ResponseCode),
     /// A zone begins here, with these servers; nothing else stands here.
     Zone(&'static [&'static str], u32),
+    /// Who may issue certificates: `issue`.
+    Caa(&'static str),
     /// The name exists, without addresses.
     Nothing,
     Silence,
@@ -105,6 +107,9 @@ fn answer(question: &Message, script: &HashMap<String, Says>) -> Option<Message>
             Some(Says::Alias(to, ttl)) => {
                 let to = Name::from_ascii(to).expect("a name");
                 answer.add_answer(Record::from_rdata(owner, ttl, RData::CNAME(CNAME(to.clone()))));
+                if rtype == RecordType::CNAME {
+                    return Some(answer);
+                }
                 owner = to;
                 continue;
             }
@@ -114,6 +119,12 @@ fn answer(question: &Message, script: &HashMap<String, Says>) -> Option<Message>
                 answer.add_answers(records);
             }
             Some(Says::Zone(..)) => {}
+            Some(Says::Caa(issuer)) if rtype == RecordType::CAA => {
+                let mut caa = CAA::new_issue(false, None, Vec::new());
+                caa.value = issuer.as_bytes().to_vec();
+                answer.add_answer(Record::from_rdata(owner, 60, RData::CAA(caa)));
+            }
+            Some(Says::Caa(_)) => {}
             Some(Says::Code(code)) => answer.metadata.response_code = code,
             Some(Says::Nothing) => {}
             Some(Says::Silence) => return None,

@@ -1,0 +1,425 @@
+//! Readiness: what a candidate would break on at the moment of need, though its probes pass.
+//!
+//! Probes gather facts beside their verdict ([`Facts`]): the certificate, the page's head, what DNS says of the next
+//! certificate. This rule makes of them `ready`, or `at risk` with reasons. A candidate without facts is `unknown`.
+//!
+//! | the facts | serves | at risk | used last |
+//! | --- | --- | --- | --- |
+//! | nothing wrong | no | | |
+//! | 90-day certificate, 13 days left | yes | ends soon | |
+//! | 90-day certificate, 15 days left | yes | | |
+//! | 90-day certificate, 2 days left | yes | ends soon | yes |
+//! | 90-day certificate, 0 days left | no | ends soon | yes |
+//! | 6-day certificate, 2 days left | no | | |
+//! | 6-day certificate, 0.9 days left | no | ends soon | |
+//! | 6-day certificate, 0.2 days left | no | ends soon | yes |
+//! | 90-day certificate, 20 days left, HTTP-01 | no | not renewed | |
+//! | 90-day certificate, 20 days left, HTTP-01 | yes | | |
+//! | 90-day certificate, 25 days left, HTTP-01 | no | | |
+//! | CAA for the issuer | no | | |
+//! | CAA for another issuer | no | caa | |
+//! | CAA for another issuer | yes | caa | |
+//! | `_acme-challenge` to its provider | no | | |
+//! | `_acme-challenge` to another provider | no | challenge taken | |
+//! | another status than where clients are | no | other status | |
+//! | another status than where clients are | yes | | |
+//! | a redirect elsewhere | no | other redirect | |
+//! | another HSTS | no | other hsts | |
+//! | the honest probe is challenged, the browser's passes | yes | bot rules | |
+//! | the browser's probe has never passed | no | bot rules | |
+//!
+//! Only a certificate that is about to end puts a candidate behind those that are ready: it will break users at a known
+//! moment, and nothing else here does. Numbers and reasons: `docs/VERDICTS.md`, "Readiness".
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::issuers::{domains_of, is_known};
+use super::renewal::{self, Validation};
+use super::time::Time;
+
+const DAY: Duration = Duration::from_secs(86_400);
+/// A certificate ends soon when it has less than this left, or less than this part of its lifetime.
+const SOON: (Duration, u32) = (DAY.saturating_mul(14), 6);
+/// It is about to end.
+const ABOUT_TO_END: (Duration, u32) = (DAY.saturating_mul(3), 20);
+/// What is renewed at all is renewed before the last quarter of its lifetime.
+const OVERDUE_PART: u32 = 4;
+
+/// What a probe learnt beside whether it passed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    pub certificate: Option<Arc<Certificate>>,
+    pub page: Option<Page>,
+    /// Looked up much more rarely than a probe is sent.
+    pub dns: Option<Arc<RenewalDns>>,
+    /// How bot rules tell the honest probe from a browser's, where they do.
+    pub bot_rules: Option<BotRules>,
+}
+
+/// A certificate that was valid for the name when it was shown.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Certificate {
+    /// The organisation that signed it: `Let's Encrypt`.
+    pub issuer: String,
+    pub from: Time,
+    /// When it ends, or the chain that it was shown with.
+    pub until: Time,
+}
+
+/// The head of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    pub status: u16,
+    /// Where a redirect leads.
+    pub location: Option<String>,
+    /// `Strict-Transport-Security` in lower case, its directives sorted.
+    pub hsts: Option<String>,
+}
+
+/// What DNS says of the next certificate of a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RenewalDns {
+    /// The authorities that CAA allows (RFC 8659), by their domain; none where all are.
+    pub allowed: Option<Vec<String>>,
+    /// Where the CNAME at `_acme-challenge` leads: lower case, absolute.
+    pub challenge: Option<String>,
+}
+
+/// Bot rules that treat probes and browsers unlike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BotRules {
+    /// The honest probe fails for this reason, one with a browser's headers passes.
+    AgainstTheAgent(String),
+    /// One with a browser's headers fails for this reason and has never passed, the honest one passes.
+    AgainstBrowsers(String),
+}
+
+/// Everything that the rule looks at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Case<'a> {
+    /// Of each address that was probed of late.
+    pub(super) facts: &'a [&'a Facts],
+    /// The provider's id.
+    pub(super) provider: &'a str,
+    /// Whether it has clients now.
+    pub(super) serves: bool,
+    /// Who has most of the clients and asks the same page, and what came back there.
+    pub(super) reference: Option<(&'a str, &'a Page)>,
+    pub(super) now: Time,
+}
+
+/// Whether a candidate can be relied on at the moment of need.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Readiness {
+    /// Nothing is known yet.
+    #[default]
+    Unknown,
+    Ready,
+    /// Never empty.
+    AtRisk(Vec<Risk>),
+}
+
+/// The same without the reasons: what transitions tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReadinessState {
+    #[default]
+    Unknown,
+    Ready,
+    AtRisk,
+}
+
+/// One thing that would break.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Risk {
+    EndsSoon { until: Time, last: bool },
+    NotRenewed { until: Time },
+    CaaForbids { issuer: String, allowed: Vec<String> },
+    ChallengeTaken { wanted: &'static str, points_to: String },
+    OtherStatus { status: u16, there: u16, at: String },
+    OtherRedirect { to: String, there: String, at: String },
+    OtherHsts { hsts: String, there: String, at: String },
+    BotRules(BotRules),
+}
+
+impl Readiness {
+    pub fn state(&self) -> ReadinessState {
+        match self {
+            Self::Unknown => ReadinessState::Unknown,
+            Self::Ready => ReadinessState::Ready,
+            Self::AtRisk(_) => ReadinessState::AtRisk,
+        }
+    }
+
+    /// Empty unless at risk.
+    pub fn risks(&self) -> &[Risk] {
+        match self {
+            Self::AtRisk(risks) => risks,
+            Self::Unknown | Self::Ready => &[],
+        }
+    }
+
+    /// Whether it is used after all of its rank that are ready.
+    pub fn is_used_last(&self) -> bool {
+        self.risks().iter().any(|risk| matches!(risk, Risk::EndsSoon { last: true, .. }))
+    }
+
+    /// The reasons, a line each; empty unless at risk.
+    pub fn reasons(&self) -> Vec<String> {
+        self.risks().iter().map(ToString::to_string).collect()
+    }
+
+    /// The reasons in one line.
+    pub fn words(&self) -> String {
+        self.reasons().join("; ")
+    }
+}
+
+impl fmt::Display for ReadinessState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "unknown",
+            Self::Ready => "ready",
+            Self::AtRisk => "at risk",
+        })
+    }
+}
+
+/// The rule. Reasons stand in the order of the table.
+pub(super) fn readiness(case: &Case<'_>) -> Readiness {
+    let Some(latest) = case.facts.first() else { return Readiness::Unknown };
+    if **latest == Facts::default() {
+        return Readiness::Unknown;
+    }
+    let mut risks = Vec::new();
+    // Of several edges the one that breaks first.
+    let certificates = case.facts.iter().filter_map(|facts| facts.certificate.as_deref());
+    let certificate = certificates.min_by_key(|certificate| certificate.until);
+    if let Some(certificate) = certificate {
+        risks.extend(dates(case, certificate));
+    }
+    if let Some(dns) = case.facts.iter().find_map(|facts| facts.dns.as_deref()) {
+        risks.extend(certificate.and_then(|certificate| caa(certificate, dns)));
+        risks.extend(challenge(case.provider, dns));
+    }
+    if let (Some(page), Some((at, there)), false) = (&latest.page, case.reference, case.serves) {
+        risks.extend(parity(page, there, at));
+    }
+    risks.extend(case.facts.iter().find_map(|facts| facts.bot_rules.clone()).map(Risk::BotRules));
+    if risks.is_empty() { Readiness::Ready } else { Readiness::AtRisk(risks) }
+}
+
+/// How long the certificate is good for.
+fn dates(case: &Case<'_>, certificate: &Certificate) -> Option<Risk> {
+    let (left, lifetime) = (certificate.until.since(case.now), certificate.until.since(certificate.from));
+    let within = |(span, part): (Duration, u32)| left < span.min(lifetime / part);
+    if within(SOON) {
+        return Some(Risk::EndsSoon { until: certificate.until, last: within(ABOUT_TO_END) });
+    }
+    let by_traffic = renewal::of(case.provider).is_some_and(|known| known.validation == Validation::Http01);
+    let overdue = by_traffic && !case.serves && left < lifetime / OVERDUE_PART;
+    overdue.then_some(Risk::NotRenewed { until: certificate.until })
+}
+
+/// Whether the issuer may issue again. One that we don't know the domains of is not judged.
+fn caa(certificate: &Certificate, dns: &RenewalDns) -> Option<Risk> {
+    let allowed = dns.allowed.as_ref()?;
+    let issuer = &certificate.issuer;
+    if !is_known(issuer) || domains_of(issuer).any(|domain| allowed.iter().any(|allowed| allowed == domain)) {
+        return None;
+    }
+    Some(Risk::CaaForbids { issuer: issuer.clone(), allowed: allowed.clone() })
+}
+
+/// Whether `_acme-challenge` leads to another provider than to the one that wants it.
+fn challenge(provider: &str, dns: &RenewalDns) -> Option<Risk> {
+    let Validation::Delegated(wanted) = renewal::of(provider)?.validation else { return None };
+    let points_to = dns.challenge.as_ref()?;
+    if points_to.ends_with(wanted) || !renewal::is_delegation(points_to) {
+        return None;
+    }
+    Some(Risk::ChallengeTaken { wanted, points_to: points_to.clone() })
+}
+
+/// What clients would see that is not as where they are now.
+fn parity<'a>(page: &Page, there: &Page, at: &str) -> impl Iterator<Item = Risk> + use<'a> {
+    let at = at.to_owned();
+    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
+    let status = (page.status != there.status).then(|| Risk::OtherStatus {
+        status: page.status,
+        there: there.status,
+        at: at.clone(),
+    });
+    let redirect = (page.status == there.status && page.location != there.location).then(|| Risk::OtherRedirect {
+        to: text(&page.location),
+        there: text(&there.location),
+        at: at.clone(),
+    });
+    let hsts = (page.hsts != there.hsts).then(|| Risk::OtherHsts {
+        hsts: text(&page.hsts),
+        there: text(&there.hsts),
+        at: at.clone(),
+    });
+    [status, redirect, hsts].into_iter().flatten()
+}
+
+impl Risk {
+    /// The kind, in a word: what tells one risk from another while its details change.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::EndsSoon { .. } => "ends soon",
+            Self::NotRenewed { .. } => "not renewed",
+            Self::CaaForbids { .. } => "caa",
+            Self::ChallengeTaken { .. } => "challenge taken",
+            Self::OtherStatus { .. } => "other status",
+            Self::OtherRedirect { .. } => "other redirect",
+            Self::OtherHsts { .. } => "other hsts",
+            Self::BotRules(_) => "bot rules",
+        }
+    }
+}
+
+impl fmt::Display for Risk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EndsSoon { until, last: false } => write!(f, "its certificate ends on {}", day(*until)),
+            Self::EndsSoon { until, last: true } => write!(f, "its certificate ends on {}: used last", day(*until)),
+            Self::NotRenewed { until } => write!(
+                f,
+                "its certificate, which ends on {}, should have been renewed: its provider validates by HTTP-01, which \
+                 needs clients",
+                day(*until)
+            ),
+            Self::CaaForbids { issuer, allowed } if allowed.is_empty() => {
+                write!(f, "its certificate is from {issuer}, and CAA allows nobody to issue")
+            }
+            Self::CaaForbids { issuer, allowed } => {
+                write!(f, "its certificate is from {issuer}, and CAA allows only {}", allowed.join(", "))
+            }
+            Self::ChallengeTaken { wanted, points_to } => {
+                write!(f, "its provider wants `_acme-challenge` to lead to {wanted}, it leads to {points_to}")
+            }
+            Self::OtherStatus { status, there, at } => write!(f, "status {status}, {at} has {there}"),
+            Self::OtherRedirect { to, there, at } => write!(f, "redirects to {to}, {at} to {there}"),
+            Self::OtherHsts { hsts, there, at } => write!(f, "Strict-Transport-Security {hsts}, {at} has {there}"),
+            Self::BotRules(BotRules::AgainstTheAgent(why)) => {
+                write!(f, "the honest probe fails ({why}), a browser's passes")
+            }
+            Self::BotRules(BotRules::AgainstBrowsers(why)) => {
+                write!(f, "a probe with a browser's headers has never passed ({why})")
+            }
+        }
+    }
+}
+
+/// The day, UTC. Nothing shorter stands in a reason, so that it changes when something does.
+fn day(at: Time) -> String {
+    let millis = i64::try_from(at.0).ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());
+    millis.map_or_else(|| "a day beyond all calendars".to_owned(), |at| at.strftime("%F").to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Time = Time(1_800_000_000_000);
+
+    fn certificate(lifetime: f64, left: f64) -> Arc<Certificate> {
+        let until = NOW.after(DAY.mul_f64(left));
+        Arc::new(Certificate { issuer: "Let's Encrypt".to_owned(), from: until.before(DAY.mul_f64(lifetime)), until })
+    }
+
+    fn page(status: u16) -> Page {
+        Page { status, location: None, hsts: Some("max-age=1".to_owned()) }
+    }
+
+    /// The facts and the provider of a row.
+    fn facts(words: &str) -> (Facts, &'static str) {
+        let good = Facts { certificate: Some(certificate(90.0, 60.0)), page: Some(page(200)), ..Facts::default() };
+        let dns = |allowed: Option<&str>, challenge: Option<&str>| {
+            let allowed = allowed.map(|domain| vec![domain.to_owned()]);
+            Facts {
+                dns: Some(Arc::new(RenewalDns { allowed, challenge: challenge.map(str::to_owned) })),
+                ..good.clone()
+            }
+        };
+        let with_page = |page: Page| Facts { page: Some(page), ..good.clone() };
+        let bots = |rules: BotRules| Facts { bot_rules: Some(rules), ..good.clone() };
+        let facts = match words {
+            "nothing wrong" => good.clone(),
+            "CAA for the issuer" => dns(Some("letsencrypt.org"), None),
+            "CAA for another issuer" => dns(Some("digicert.com"), None),
+            "`_acme-challenge` to its provider" => dns(None, Some("abc.fastly-validations.com.")),
+            "`_acme-challenge` to another provider" => dns(None, Some("www.x.dcv.cloudflare.com.")),
+            "another status than where clients are" => with_page(page(302)),
+            "a redirect elsewhere" => with_page(Page { location: Some("/elsewhere".to_owned()), ..page(200) }),
+            "another HSTS" => with_page(Page { hsts: None, ..page(200) }),
+            "the honest probe is challenged, the browser's passes" => {
+                bots(BotRules::AgainstTheAgent("status 403".to_owned()))
+            }
+            "the browser's probe has never passed" => bots(BotRules::AgainstBrowsers("status 403".to_owned())),
+            dated => {
+                let mut words = dated.split(['-', ' ']);
+                let lifetime = words.next().and_then(|word| word.parse().ok()).expect("a lifetime");
+                let left = words.nth(2).and_then(|word| word.parse().ok()).expect("days left");
+                Facts { certificate: Some(certificate(lifetime, left)), ..good.clone() }
+            }
+        };
+        let provider = if words.ends_with("HTTP-01") { "bunny" } else { "fastly" };
+        (facts, provider)
+    }
+
+    #[test]
+    fn the_table_holds() {
+        let rows: Vec<&str> = include_str!("readiness.rs")
+            .lines()
+            .filter_map(|line| line.strip_prefix("//! | "))
+            .filter(|row| !row.starts_with("the facts") && !row.starts_with("---"))
+            .collect();
+        assert_eq!(rows.len(), 22);
+        for row in rows {
+            let cells: Vec<&str> = row.trim_end_matches('|').split('|').map(str::trim).collect();
+            let (facts, provider) = facts(cells[0]);
+            let there = page(200);
+            let case = Case {
+                facts: &[&facts],
+                provider,
+                serves: cells[1] == "yes",
+                reference: Some(("gcore", &there)),
+                now: NOW,
+            };
+            let readiness = readiness(&case);
+            let words: Vec<&str> = readiness.risks().iter().map(Risk::word).collect();
+            assert_eq!(words.join(", "), cells[2], "{row}");
+            assert_eq!(if readiness.is_used_last() { "yes" } else { "" }, cells[3], "{row}");
+            assert_eq!(readiness.words().is_empty(), cells[2].is_empty(), "{row}");
+        }
+    }
+
+    #[test]
+    fn the_edge_that_breaks_first_counts_and_nothing_known_is_no_judgement() {
+        let case =
+            |facts: &[&Facts]| readiness(&Case { facts, provider: "fastly", serves: true, reference: None, now: NOW });
+        let with = |left| Facts { certificate: Some(certificate(90.0, left)), ..Facts::default() };
+        let (nothing, good, bad) = (Facts::default(), with(60.0), with(1.0));
+        assert_eq!(case(&[]), Readiness::Unknown);
+        assert_eq!(case(&[&nothing]), Readiness::Unknown);
+        assert_eq!(case(&[&good]), Readiness::Ready);
+        assert!(case(&[&good, &bad]).is_used_last());
+    }
+
+    #[test]
+    fn an_issuer_that_is_not_known_is_not_judged() {
+        let stranger = Certificate { issuer: "Company Internal CA".to_owned(), from: Time(0), until: NOW };
+        let dns = RenewalDns { allowed: Some(vec!["letsencrypt.org".to_owned()]), challenge: None };
+        assert_eq!(caa(&stranger, &dns), None);
+        let nobody = RenewalDns { allowed: Some(Vec::new()), challenge: None };
+        let risk = caa(&Certificate { issuer: "Let's Encrypt".to_owned(), ..stranger }, &nobody).expect("a risk");
+        assert_eq!(risk.to_string(), "its certificate is from Let's Encrypt, and CAA allows nobody to issue");
+    }
+}
