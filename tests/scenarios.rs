@@ -6,9 +6,12 @@
 //! name www.shop.example. prefer=eu,us clean=20m     the policy and the probe fields, as in a steering record
 //! candidate bunny home=si weight=70 families=v4,v6  one for each; `standby` alone; the provider is the id
 //! place de eu27,country-de,continent-eu             a place that clients are in, with its areas; all others are nowhere
+//! copies 12                                         as many names alike, each in a zone of its own; `in 3` is the third
 //! begin 08:40:00                                    the first probes begin, spread over one `every`
 //! 08:47:00 bunny fails status 500                   from now on; also `fails 28% ...`, `bunny/v6 fails ...`, `all fails ...`
-//! 09:12:00 bunny passes                             faults: status N, connect, timeout, resolve, tls, body, slow
+//! 08:47:00 bunny@2-4 fails status 500               at these copies alone
+//! 08:48:00 anchors fail                             or `pass`, `are silent`; `origin fails`, `passes`, `is silent` (`origin=`)
+//! 09:12:00 bunny passes                             faults: status N, connect, timeout, resolve, tls, body, slow, expired
 //! 09:13:00 drain bunny until 10:00:00               also `drain NAME/CANDIDATE`, `pin CANDIDATE`, `freeze`, `release N`
 //! 09:14:00 change weight=10 of bunny                new rules; also `change ttl=60`, `without bunny`, `with bunny` (as first given), `move bunny` (to the end)
 //! 09:15:00 restart 30s                              stopped for this long, then taken up from what was stored
@@ -16,6 +19,8 @@
 //! 09:15:30 expect bunny is recovering               or up, ramping, impaired, down, unknown
 //! 09:15:30 expect bunny window 40m                  length of its clean window
 //! 09:15:30 expect bunny without v6 | usable | unusable
+//! 09:15:30 expect in 3 gcore 100%                   what the third copy answers
+//! 09:15:30 expect provider bunny is impaired | provider has TEXT | vantage is trusted | vantage is v4 frozen | fault of origin
 //! 09:15:30 expect for de gcore 100%                 all of what is expected can be expected for the clients of a place
 //! 09:16:00 place de country-de                      areas that have changed
 //! 09:15:30 expect flips 2                           runs of moves in which the same candidates gain: a whole ramp is one
@@ -38,8 +43,11 @@ use pointsman::steer::areas::PLAIN;
 use pointsman::steer::decision::{Decision, LastShares, Source};
 use pointsman::steer::effects::Effects;
 use pointsman::steer::home::Home;
+use pointsman::steer::inquiry::{Finding, Inquiry};
 use pointsman::steer::judge::CandidateMemory;
-use pointsman::steer::observation::{CandidateKey, Cause, Family, Fault, Observation, Outcome, Stage};
+use pointsman::steer::observation::{
+    CandidateKey, Cause, CertificateFault, Family, Fault, Observation, Outcome, Stage,
+};
 use pointsman::steer::overrides::{DrainSubject, Order, Override};
 use pointsman::steer::policy::{
     Candidate, Empty, JudgementRule, Policy, Preference, ProbeRule, ProviderStep, Scheme, Shape, SteeredName, Sticky,
@@ -92,6 +100,13 @@ scenarios! {
     max_spills
     not_the_origin
     nothing_left
+    clock_wrong
+    cloudflare_2025_12_05_in_12_zones
+    origin_asked
+    provider_down
+    two_providers_down
+    vantage_cut_off
+    vantage_without_anchors
     only_is_never_broken
     origin_down
     origin_down_static
@@ -149,6 +164,61 @@ fn the_bound_of_a_move_holds_at_every_moment() {
     }
 }
 
+/// 18 November 2025 wherever in the pace it begins: few flips, and all is back within 90 minutes of the end.
+#[test]
+fn flips_of_an_outage_that_comes_and_goes() {
+    let mut all = Vec::new();
+    for phase in 0..40 {
+        let mut play = Play::new();
+        play.drawn = phase * 1_000_003;
+        for line in include_str!("scenarios/cloudflare_2025_11_18.txt").lines().take(7) {
+            play.line(line);
+        }
+        let mut change = |at: Time, command: &str| {
+            play.run_to(at);
+            play.command(command);
+        };
+        let began = time("11:20:00").after(Duration::from_millis(phase * 257));
+        // In every other one the bad minutes are good for some requests.
+        let fails = if phase % 2 == 0 { "cloudflare fails status 500" } else { "cloudflare fails 60% status 500" };
+        for round in 0..6 {
+            change(began.after(Duration::from_secs(round * 600)), fails);
+            change(began.after(Duration::from_secs(round * 600 + 300)), "cloudflare passes");
+        }
+        change(began.after(Duration::from_secs(3_600)), fails);
+        let end = began.after(Duration::from_secs(9_600));
+        change(end, "cloudflare passes");
+        play.run_to(end.after(Duration::from_secs(5_400)));
+        assert_eq!(play.answers(PLAIN), "cloudflare 100%", "{}", play.story());
+        all.push(play.flips());
+    }
+    let (mean, worst) = (all.iter().sum::<usize>() as f64 / all.len() as f64, all.iter().max().copied().unwrap_or(0));
+    eprintln!("mean {mean} flips, worst {worst}");
+    assert!(mean <= 2.7 && worst <= 4, "{all:?}");
+}
+
+/// One probe in 200 fails for nothing, for days: an outage and its ramp among them are two flips, and nothing else is.
+#[test]
+fn single_failures_move_nobody_while_it_ramps() {
+    let (mut flips, days) = (0, 8);
+    for day in 0..days {
+        let mut play = Play::new();
+        play.drawn = day * 1_000_003;
+        let text = "name www.shop.example. prefer=bunny,gcore\ncandidate bunny home=si\ncandidate gcore home=lu\nbegin 00:00:00\n";
+        text.lines().for_each(|line| play.line(line));
+        for (at, command) in [
+            ("00:30:00", "bunny fails status 500"),
+            ("00:40:00", "all fails 0.5% status 500"),
+            ("24:30:00", "expect bunny 100%"),
+        ] {
+            play.run_to(time(at));
+            play.command(command);
+        }
+        flips += play.flips() - 2;
+    }
+    assert!(flips as f64 <= days as f64 * 0.1, "{flips} flips too many in {days} days");
+}
+
 fn play(text: &str) {
     let mut play = Play::new();
     for line in text.lines() {
@@ -160,13 +230,15 @@ fn play(text: &str) {
 #[derive(Clone, Debug, Default)]
 struct Behaviour {
     fault: Option<Fault>,
-    percent: u64,
+    /// Of a thousand probes so many fail.
+    per_mille: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    Begin { candidate: usize, cause: CauseOrder, run: u32 },
+    Begin { copy: usize, candidate: usize, cause: CauseOrder, run: u32 },
     End { number: usize },
+    Found { number: usize },
 }
 
 /// `Cause` in an order, so that events have one.
@@ -192,7 +264,15 @@ struct Play {
     places: Vec<(String, Vec<Arc<str>>)>,
     first_given: Vec<Candidate>,
     families: Vec<Vec<Family>>,
-    world: BTreeMap<(usize, Family), Behaviour>,
+    /// By copy, candidate and family.
+    world: BTreeMap<(usize, usize, Family), Behaviour>,
+    copies: usize,
+    /// The copy that is looked at.
+    looking: usize,
+    /// Whether they pass; nothing where nobody answers.
+    anchors: Option<bool>,
+    origin: Option<bool>,
+    inquired: Vec<(u32, Finding)>,
     steering: Steering,
     stored: Stored,
     queue: BinaryHeap<Reverse<(Time, u64, Event)>>,
@@ -230,6 +310,11 @@ impl Play {
             first_given: Vec::new(),
             families: Vec::new(),
             world: BTreeMap::new(),
+            copies: 1,
+            looking: 0,
+            anchors: Some(true),
+            origin: Some(true),
+            inquired: Vec::new(),
             steering: Steering::new(),
             stored: Stored::default(),
             queue: BinaryHeap::new(),
@@ -254,6 +339,7 @@ impl Play {
             "name" => self.set_name(rest),
             "candidate" => self.add_candidate(rest),
             "place" => self.set_place(rest),
+            "copies" => self.copies = rest.parse().expect("a number"),
             "begin" => self.begin(time(rest)),
             at => {
                 self.run_to(time(at));
@@ -291,7 +377,7 @@ impl Play {
     fn area_of(&self, place: &str) -> usize {
         let at = self.places.iter().position(|(known, _)| known == place);
         let at = at.unwrap_or_else(|| panic!("line {}: no place {place}", self.line));
-        self.steering.areas(&self.name.name).expect("a name").at(u16::try_from(at).unwrap())
+        self.steering.areas(&self.named(self.looking)).expect("a name").at(u16::try_from(at).unwrap())
     }
 
     fn add_candidate(&mut self, rest: &str) {
@@ -324,6 +410,7 @@ impl Play {
                 let value = (value != "none").then(|| value.split(',').map(preference).collect());
                 *(if kind == "only" { &mut said.only } else { &mut said.prefer }) = value;
             }
+            ("origin", None) => policy.origin = Some(value.to_owned()),
             ("ttl", None) => policy.ttl = value.parse().expect("seconds"),
             ("empty", None) => {
                 policy.empty = match value {
@@ -344,7 +431,10 @@ impl Play {
         self.now = at;
         self.name.candidates = self.first_given.clone();
         for (candidate, families) in self.families.iter().enumerate() {
-            self.world.extend(families.iter().map(|&family| ((candidate, family), Behaviour::default())));
+            for copy in 0..self.copies {
+                let passes = families.iter().map(|&family| ((copy, candidate, family), Behaviour::default()));
+                self.world.extend(passes);
+            }
         }
         self.begun = true;
         let places = self.places.iter().map(|(_, areas)| areas.clone()).collect();
@@ -354,17 +444,34 @@ impl Play {
     }
 
     fn install(&mut self) {
-        let effects = self.steering.install(&[Arc::new(self.name.clone())], self.now);
+        let copy = |copy: usize| {
+            let name = self.named(copy);
+            let zone = name.strip_prefix("www.").map_or_else(|| Arc::clone(&self.name.zone), Arc::from);
+            Arc::new(SteeredName {
+                zone: if copy == 0 { Arc::clone(&self.name.zone) } else { zone },
+                name,
+                ..self.name.clone()
+            })
+        };
+        let names: Vec<Arc<SteeredName>> = (0..self.copies).map(copy).collect();
+        let effects = self.steering.install(&names, self.now);
         self.carry_out(effects);
+    }
+
+    /// The name of a copy; the first is the name itself.
+    fn named(&self, copy: usize) -> Arc<str> {
+        if copy == 0 { Arc::clone(&self.name.name) } else { format!("www.shop{}.example.", copy + 1).into() }
     }
 
     /// The first probes of a run, spread over one `every`.
     fn pace(&mut self) {
-        let count = self.first_given.len() as u32;
-        for candidate in 0..self.first_given.len() {
-            let every = self.first_given[candidate].probe.every;
-            let at = self.now.after(every / count * candidate as u32);
-            self.schedule(at, Event::Begin { candidate, cause: CauseOrder::Paced, run: self.run });
+        let count = (self.first_given.len() * self.copies) as u32;
+        for copy in 0..self.copies {
+            for candidate in 0..self.first_given.len() {
+                let every = self.first_given[candidate].probe.every;
+                let at = self.now.after(every / count * (copy * self.first_given.len() + candidate) as u32);
+                self.schedule(at, Event::Begin { copy, candidate, cause: CauseOrder::Paced, run: self.run });
+            }
         }
     }
 
@@ -394,12 +501,19 @@ impl Play {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Begin { run, .. } if run != self.run => {}
-            Event::Begin { candidate, cause, run } => {
+            Event::Begin { copy, candidate, cause, run } => {
                 if cause == CauseOrder::Paced {
                     let next = self.now.after(self.first_given[candidate].probe.every);
-                    self.schedule(next, Event::Begin { candidate, cause, run });
+                    self.schedule(next, Event::Begin { copy, candidate, cause, run });
                 }
-                self.send(candidate, cause);
+                self.send(copy, candidate, cause);
+            }
+            Event::Found { number } => {
+                let (run, finding) = &self.inquired[number];
+                if *run == self.run {
+                    let effects = self.steering.found(finding, self.now);
+                    self.carry_out(effects);
+                }
             }
             Event::End { number } => {
                 let (run, observation) = &self.flying[number];
@@ -412,12 +526,12 @@ impl Play {
     }
 
     /// Sends a probe in each family. What it sees is settled as it begins, and reported as it ends.
-    fn send(&mut self, candidate: usize, cause: CauseOrder) {
+    fn send(&mut self, copy: usize, candidate: usize, cause: CauseOrder) {
         let rules = self.first_given[candidate].clone();
         for family in self.families[candidate].clone() {
-            let behaviour = self.world[&(candidate, family)].clone();
+            let behaviour = self.world[&(copy, candidate, family)].clone();
             self.drawn += 1;
-            let fault = behaviour.fault.filter(|_| draw(self.drawn) % 100 < behaviour.percent);
+            let fault = behaviour.fault.filter(|_| draw(self.drawn) % 1000 < behaviour.per_mille);
             let lasts = match &fault {
                 Some(fault) if fault.stage == Stage::Timeout => rules.probe.timeout,
                 _ => PROBE,
@@ -425,7 +539,7 @@ impl Play {
             let resolved = fault.as_ref().is_none_or(|fault| fault.stage != Stage::Resolve);
             let ended = self.now.after(lasts);
             let observation = Observation {
-                candidate: CandidateKey { name: Arc::clone(&self.name.name), candidate: Arc::clone(&rules.id) },
+                candidate: CandidateKey { name: self.named(copy), candidate: Arc::clone(&rules.id) },
                 vantage: "here".into(),
                 cause: match cause {
                     CauseOrder::Paced => Cause::Paced,
@@ -455,8 +569,10 @@ impl Play {
                 Cause::Reprobe => CauseOrder::Reprobe,
                 Cause::Sibling => CauseOrder::Sibling,
             };
-            self.schedule(wanted.at.max(self.now), Event::Begin { candidate, cause, run: self.run });
+            let copy = (0..self.copies).find(|&copy| self.named(copy) == wanted.candidate.name).expect("a name");
+            self.schedule(wanted.at.max(self.now), Event::Begin { copy, candidate, cause, run: self.run });
         }
+        effects.inquiries.into_iter().for_each(|inquiry| self.inquire(inquiry));
         for key in effects.remembered {
             match self.steering.candidate(&key) {
                 Some(state) => self.stored.candidates.insert(key, state.memory()),
@@ -475,6 +591,22 @@ impl Play {
             self.log.push(transition);
         }
         self.check();
+    }
+
+    /// What fails takes as long as a probe may; who is silent never answers.
+    fn inquire(&mut self, inquiry: Inquiry) {
+        let passes = match &inquiry {
+            Inquiry::Origin(_) => self.origin,
+            Inquiry::Anchors(_) => self.anchors,
+        };
+        let (lasts, outcome) = match passes {
+            None => return,
+            Some(true) => (PROBE, Outcome::Pass { latency: PROBE }),
+            Some(false) => (Duration::from_secs(3), Outcome::Fail(fault(&["timeout"]))),
+        };
+        let ended = self.now.after(lasts);
+        self.inquired.push((self.run, Finding { inquiry, began: self.now, ended, outcome }));
+        self.schedule(ended, Event::Found { number: self.inquired.len() - 1 });
     }
 
     /// What must hold at every moment.
@@ -551,12 +683,15 @@ impl Play {
                 self.name.candidates.push(given);
                 self.install();
             }
+            ["anchors", how @ ..] => self.anchors = told(how),
+            ["origin", how @ ..] => self.origin = told(how),
             [who, "passes"] => self.behave(who, &Behaviour::default()),
             [who, "fails", rest @ ..] => {
                 let percent = rest.first().and_then(|word| word.strip_suffix('%'));
                 let rest = if percent.is_some() { &rest[1..] } else { rest };
-                let percent = percent.map_or(100, |percent| percent.parse().expect("a percentage"));
-                self.behave(who, &Behaviour { fault: Some(fault(rest)), percent });
+                let percent = percent.map_or(100.0, |percent| percent.parse::<f64>().expect("a percentage"));
+                let per_mille = (percent * 10.0).round() as u64;
+                self.behave(who, &Behaviour { fault: Some(fault(rest)), per_mille });
             }
             _ => panic!("line {}: {text}", self.line),
         }
@@ -564,9 +699,14 @@ impl Play {
 
     fn behave(&mut self, who: &str, behaviour: &Behaviour) {
         let (id, only) = who.split_once('/').map_or((who, None), |(id, only)| (id, Some(family(only))));
+        let (id, copies) = id.split_once('@').map_or((id, 0..=self.copies), |(id, copies)| {
+            let (first, last) = copies.split_once('-').unwrap_or((copies, copies));
+            (id, first.parse::<usize>().expect("a number") - 1..=last.parse::<usize>().expect("a number") - 1)
+        });
         let place = (id != "all").then(|| self.place_of(id));
-        for ((candidate, family), before) in &mut self.world {
-            if place.is_none_or(|place| place == *candidate) && only.is_none_or(|only| only == *family) {
+        for ((copy, candidate, family), before) in &mut self.world {
+            let meant = copies.contains(copy) && place.is_none_or(|place| place == *candidate);
+            if meant && only.is_none_or(|only| only == *family) {
                 *before = behaviour.clone();
             }
         }
@@ -601,15 +741,46 @@ impl Play {
     }
 
     fn expect(&mut self, words: &[&str], text: &str) {
+        let words = match words {
+            ["in", copy, words @ ..] => {
+                self.looking = copy.parse::<usize>().expect("a number") - 1;
+                words
+            }
+            words => words,
+        };
+        self.expect_here(words, text);
+        self.looking = 0;
+    }
+
+    fn expect_here(&self, words: &[&str], text: &str) {
+        let name = self.named(self.looking);
         let (area, words) = match words {
             ["for", place, words @ ..] => (self.area_of(place), words),
             words => (PLAIN, words),
         };
         let decision = self.decision(area);
         let seen = match words {
-            ["usable"] => (self.steering.usable(&self.name.name, area), String::new()),
-            ["unusable"] => (!self.steering.usable(&self.name.name, area), String::new()),
+            ["usable"] => (self.steering.usable(&name, area), String::new()),
+            ["unusable"] => (!self.steering.usable(&name, area), String::new()),
             ["ttl", ttl] => (decision.ttl.to_string() == **ttl, decision.ttl.to_string()),
+            ["provider", id, "is", verdict] => {
+                let now = self.steering.provider(id).expect("a provider").verdict.as_str();
+                (now == *verdict, now.to_owned())
+            }
+            ["provider", id, "has", ..] => {
+                let evidence = self.steering.provider(id).expect("a provider").evidence;
+                (evidence.contains(after(text, " has ")), evidence)
+            }
+            ["vantage", "is", ..] => {
+                let doubts = self.steering.vantage();
+                let words: Vec<String> = doubts.iter().map(|doubt| format!("{} frozen", doubt.what.word())).collect();
+                let now = if words.is_empty() { "trusted".to_owned() } else { words.join(", ") };
+                (now == after(text, " is "), format!("{now}: {doubts:?}"))
+            }
+            ["fault", "of", "origin"] => {
+                let fault = self.steering.origin_fault(&name);
+                (fault.is_some(), format!("{fault:?}"))
+            }
             ["moves", count] => (self.moves().len().to_string() == **count, self.moves().len().to_string()),
             ["last", "move", "from", ..] => {
                 let last = self.moves().pop().map(|(_, from, _)| from).unwrap_or_default();
@@ -650,7 +821,7 @@ impl Play {
     }
 
     fn decision(&self, area: usize) -> &Decision {
-        self.steering.decision(&self.name.name, area).expect("a decision at every moment")
+        self.steering.decision(&self.named(self.looking), area).expect("a decision at every moment")
     }
 
     fn answers(&self, area: usize) -> String {
@@ -663,7 +834,7 @@ impl Play {
     }
 
     fn state(&self, id: &str) -> pointsman::steer::judge::CandidateState {
-        let key = CandidateKey { name: Arc::clone(&self.name.name), candidate: id.into() };
+        let key = CandidateKey { name: self.named(self.looking), candidate: id.into() };
         self.steering.candidate(&key).unwrap_or_else(|| panic!("line {}: no candidate {id}", self.line))
     }
 
@@ -702,7 +873,7 @@ impl Play {
             let what = match &transition.change {
                 Change::Verdict { subject, from, to, .. } => format!("{subject}: {from} -> {to}"),
                 Change::Readiness { subject, from, to } => format!("{subject}: {from} -> {to}"),
-                Change::Decision { from, to, .. } => format!("ANSWER {from} -> {to}"),
+                Change::Decision { subject, from, to } => format!("ANSWER of {subject} {from} -> {to}"),
                 Change::Provider { subject, from, to } => format!("PROVIDER {subject}: {from} -> {to}"),
                 Change::Vantage { subject, from, to } => format!("VANTAGE {subject}: {from} -> {to}"),
                 Change::Override { id, subject, from, to } => format!("override {id} on {subject}: {from:?} -> {to:?}"),
@@ -808,10 +979,24 @@ fn fault(words: &[&str]) -> Fault {
         "tls" => Stage::Tls,
         "body" => Stage::Body,
         "slow" => Stage::Slow,
+        "expired" => {
+            let certificate = Some(CertificateFault::Expired);
+            return Fault { stage: Stage::Tls, status: None, certificate, reason: "certificate expired".to_owned() };
+        }
         other => panic!("no fault {other}"),
     };
     let status = words.get(1).map(|status| status.parse().expect("a status"));
     Fault { stage, status, certificate: None, page: None, reason: words.join(" ") }
+}
+
+/// Whether anchors or the origin pass; nothing where they are silent.
+fn told(how: &[&str]) -> Option<bool> {
+    match how {
+        ["pass" | "passes"] => Some(true),
+        ["fail" | "fails"] => Some(false),
+        ["are" | "is", "silent"] => None,
+        other => panic!("anchors and origin do not {other:?}"),
+    }
 }
 
 /// `08:47:00`, `08:47:00.250`, or hours beyond the day: `32:00:00`.

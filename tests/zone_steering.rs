@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use pointsman::steer::policy::{Empty, Preference, Scheme, Shape, SteeredName, Sticky, Target};
-use pointsman::steer::provider::Providers;
+use pointsman::steer::provider::{Provider, Providers};
 use pointsman::zone::diagnostic::{Diagnostic, Severity};
 use pointsman::zone::folder::{Loaded, Settings, read_text};
 use pointsman::zone::name::Name;
@@ -98,6 +98,26 @@ fn defaults_of_the_configuration_lie_below_the_zone() {
     assert_eq!((name.policy.ttl, name.policy.empty), (10, Empty::Open));
     assert!(name.policy.only.is_some());
     assert_eq!(name.candidates[0].probe.every, Duration::from_secs(7));
+}
+
+/// A provider's `step` comes to each candidate there, with the name's own turn in the minute.
+#[test]
+fn steps_of_providers_come_with_their_candidates() {
+    let mut providers = Providers::known();
+    let bunny = Provider { step: Some("20%/min".parse().unwrap()), ..providers.find("bunny").unwrap().clone() };
+    providers.insert(bunny);
+    let settings = Settings { providers, ..Settings::default() };
+    let text = |owner: &str| {
+        format!(
+            "{owner} CNAME a.b-cdn.net.\n_steer.{owner} TXT v=steer1\n_steer.{owner} TXT \"cdn=bunny to=a.b-cdn.net.\"\n_steer.{owner} TXT \"cdn=gcore to=a.gcdn.co.\"\n"
+        )
+    };
+    let zone = load_with(&format!("{}{}", text("www"), text("img")), &settings).zone.unwrap();
+    let steps: Vec<_> =
+        zone.steered.iter().flat_map(|name| name.candidates.iter().map(|candidate| candidate.judgement.step)).collect();
+    let [Some(one), None, Some(other), None] = steps.as_slice() else { panic!("{steps:?}") };
+    assert_eq!((one.percent, other.percent), (20, 20));
+    assert!(one.turn != other.turn && one.turn.max(other.turn) < Duration::from_secs(60), "{steps:?}");
 }
 
 #[test]

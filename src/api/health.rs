@@ -6,11 +6,11 @@
 //!
 //! | check | warn | fail |
 //! | --- | --- | --- |
-//! | `server` | it starts, the first round is not over, decisions are frozen, a family has no route | it stops |
+//! | `server` | it starts, the first round is not over, decisions are frozen, its own network or clock is in doubt, a family has no route | it stops |
 //! | `store` | it was set aside, or nothing is kept | |
 //! | `areas` | the database of countries cannot be used | |
 //! | `zones` | one serves its last good text | one answers SERVFAIL, or there is none |
-//! | `provider:ID` | a candidate of it is not up | none of its candidates is up, impaired or yet unknown |
+//! | `provider:ID` | a candidate of it is not up, or it is impaired | it is down, or none of its candidates is up, impaired or yet unknown |
 //! | `name:NAME` | a candidate of it is not up, or at risk | all are down |
 //!
 //! The whole is `fail` when this server does not do its work: `server` or `zones` fail, or no steered name has a usable
@@ -126,6 +126,9 @@ fn restraint(overview: &Overview) -> Option<String> {
     if overview.frozen {
         return Some("decisions are frozen".to_owned());
     }
+    if let Some(doubt) = overview.doubts.first() {
+        return Some(format!("{} is in doubt: {}", doubt.what, doubt.evidence));
+    }
     let families = &overview.families_without_route;
     let families: Vec<&str> = families.iter().map(|family| family_word(*family)).collect();
     (!families.is_empty()).then(|| format!("no route for {}: not probed", families.join(" and ")))
@@ -191,7 +194,10 @@ pub fn without_zones(overview: &Overview) -> String {
 fn provider(overview: &Overview, view: &ProviderView) -> Check {
     let StandingCounts { up, impaired, down, recovering, ramping, unknown } = view.candidates;
     let all = view.candidates.sum();
+    let whole = view.whole.as_ref().filter(|whole| matches!(whole.verdict, Verdict::Impaired | Verdict::Down));
     let status = match all {
+        _ if whole.is_some_and(|whole| whole.verdict == Verdict::Down) => Status::Fail,
+        _ if whole.is_some() => Status::Warn,
         _ if all == up => Status::Pass,
         _ if up + ramping + impaired + unknown == 0 => Status::Fail,
         _ => Status::Warn,
@@ -205,6 +211,7 @@ fn provider(overview: &Overview, view: &ProviderView) -> Check {
     ];
     let mut parts: Vec<String> =
         words.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    parts.extend(whole.map(|whole| format!("as a whole it is {}: {}", whole.verdict, whole.evidence)));
     parts.extend(view.drained_by.map(|id| format!("drained by override {id}")));
     Check {
         status,
@@ -294,7 +301,7 @@ pub fn family_word(family: Family) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::controller::view::{AreasView, CandidateView, Counts, NameCounts};
+    use crate::controller::view::{AreasView, CandidateView, Counts, DoubtView, NameCounts, ProviderVerdictView};
     use crate::steer::readiness::ReadinessState;
 
     fn overview() -> Overview {
@@ -316,6 +323,7 @@ mod tests {
             families_without_route: Vec::new(),
             udp_dropped: 0,
             tcp_connections: 0,
+            doubts: Vec::new(),
             alerts: Vec::new(),
             last_reload: None,
             reloading: None,
@@ -331,6 +339,7 @@ mod tests {
             candidates,
             serving_names: 0,
             drained_by: None,
+            whole: None,
         }
     }
 
@@ -381,6 +390,10 @@ mod tests {
             change(&mut overview);
             overview
         };
+        let doubtful = |overview: &mut Overview| {
+            let (what, evidence) = ("v4".to_owned(), "all fails".to_owned());
+            overview.doubts.push(DoubtView { what, since: Timestamp::UNIX_EPOCH, evidence });
+        };
         let gone = |overview: &mut Overview| overview.store = StoreState::Gone { why: "disk".to_owned() };
         let aside =
             |overview: &mut Overview| overview.store = StoreState::SetAside { why: "bad".into(), moved_to: "x".into() };
@@ -390,6 +403,7 @@ mod tests {
             (|overview| overview.serving = Serving::Stopping, "server", Fail, Fail),
             (|overview| overview.first_round = FirstRound::Pending, "server", Warn, Warn),
             (|overview| overview.frozen = true, "server", Warn, Warn),
+            (doubtful, "server", Warn, Warn),
             (|overview| overview.families_without_route.push(Family::V6), "server", Warn, Warn),
             (|overview| overview.areas.error = Some("gone".into()), "areas", Warn, Warn),
             (gone, "store", Warn, Warn),
@@ -426,6 +440,14 @@ mod tests {
             let health = of(&overview(), &[provider_view(candidates)], &[]);
             assert_eq!(health.checks["provider:bunny"][0].status, status, "{candidates:?}");
             assert_eq!(health.status, status.min(Warn));
+        }
+        for (verdict, status) in
+            [(Verdict::Up, Pass), (Verdict::Unknown, Pass), (Verdict::Impaired, Warn), (Verdict::Down, Fail)]
+        {
+            let (since, evidence) = (Timestamp::UNIX_EPOCH, "7 of 12".to_owned());
+            let whole = Some(ProviderVerdictView { verdict, since, counted: 12, fallen: 7, zones: 4, evidence });
+            let view = ProviderView { whole, ..provider_view(counts(12, 0, 0, 0, 0)) };
+            assert_eq!(of(&overview(), &[view], &[]).checks["provider:bunny"][0].status, status, "{verdict}");
         }
         for (standings, status) in [
             (&[Up, Up][..], Pass),

@@ -190,7 +190,7 @@ mod tests {
         for (text, part) in [
             ("limit=0", "it is 1 to 1000"),
             ("limit=1001", "it is 1 to 1000"),
-            ("kind=odd", "none of verdict, decision, readiness, override"),
+            ("kind=odd", "none of verdict, decision, provider, vantage, readiness, override"),
             ("since=1h", "RFC 3339"),
             ("sort=asc", "unknown query parameter `sort`"),
         ] {

@@ -14,7 +14,8 @@ use crate::controller::view::{
 };
 use crate::steer::observation::Family;
 use crate::steer::readiness::ReadinessState;
-use crate::steer::transition::Standing;
+use crate::steer::transition::{Standing, Verdict};
+use crate::steer::vantage::Doubted;
 
 /// All gauges. Never fails: a controller that does not answer is a value too.
 pub async fn render(controller: &Sender) -> String {
@@ -64,6 +65,10 @@ fn of_overview(samples: &mut Samples, overview: &Overview) {
     samples.add("pointsman_ready", &[], flag(unready(overview).is_none()));
     samples.add("pointsman_generation", &[], overview.generation as f64);
     samples.add("pointsman_frozen", &[], flag(overview.frozen));
+    for what in Doubted::ALL.map(Doubted::word) {
+        let frozen = overview.doubts.iter().any(|doubt| doubt.what == what);
+        samples.add("pointsman_vantage_frozen", &[what], flag(frozen));
+    }
     samples.add("pointsman_store_ok", &[], flag(overview.store == StoreState::Ok));
     of_areas(samples, &overview.areas);
     samples.add("pointsman_alerts", &[], overview.alerts.len() as f64);
@@ -139,6 +144,11 @@ fn of_name(samples: &mut Samples, view: &NameView) {
 fn of_provider(samples: &mut Samples, view: &ProviderView) {
     for (standing, count) in by_standing(&view.candidates) {
         samples.add("pointsman_provider_candidates", &[&view.id, standing], count as f64);
+    }
+    if let Some(whole) = &view.whole {
+        for verdict in [Verdict::Up, Verdict::Impaired, Verdict::Down, Verdict::Unknown] {
+            samples.add("pointsman_provider_verdict", &[&view.id, verdict.as_str()], flag(whole.verdict == verdict));
+        }
     }
     samples.add("pointsman_provider_serving_names", &[&view.id], view.serving_names as f64);
     samples.add("pointsman_provider_drained", &[&view.id], flag(view.drained_by.is_some()));

@@ -16,6 +16,7 @@ pub mod log;
 mod names;
 mod overrides;
 mod print;
+mod replay;
 mod serve;
 mod status;
 mod table;
@@ -102,6 +103,8 @@ enum Command {
     Release(overrides::ReleaseArgs),
     /// Show what changed, newest first
     Events(events::EventsArgs),
+    /// Play an outage in simulated time, and tell what visitors would have met
+    Replay(replay::ReplayArgs),
     /// Print the configuration with every default and its meaning, or check a file
     Config(config::ConfigArgs),
 }
@@ -150,6 +153,7 @@ fn dispatch(command: &Command, globals: &Globals) -> anyhow::Result<ExitCode> {
         Command::Freeze(args) => overrides::freeze(args, globals),
         Command::Release(args) => overrides::release(args, globals),
         Command::Events(args) => events::run(args, globals),
+        Command::Replay(args) => replay::run(args, globals),
     }
 }
 

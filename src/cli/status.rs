@@ -16,7 +16,7 @@ use crate::api::health::{family_word, unready};
 use crate::controller::view::{
     Counts, LoadedDatabase, NameView, OverrideView, Overview, ProviderView, Serving, StandingCounts, StoreState,
 };
-use crate::steer::transition::Standing;
+use crate::steer::transition::{Standing, Verdict};
 
 #[derive(Clone, Debug, Args)]
 pub struct StatusArgs {
@@ -133,6 +133,14 @@ fn head(overview: &Overview) -> String {
     line("candidates", standings(&overview.candidates), Style::new());
     if overview.frozen {
         line("frozen", "answers stay as they are until the freeze is released".to_owned(), ALERT);
+    }
+    for doubt in &overview.doubts {
+        let since = relative(doubt.since, *now);
+        line(
+            "in doubt",
+            format!("{} since {since}, such failures count nothing: {}", doubt.what, doubt.evidence),
+            ALERT,
+        );
     }
     for family in &overview.families_without_route {
         line("no route", format!("{} is not probed", family_word(*family)), ALERT);
@@ -253,6 +261,7 @@ fn provider_table(providers: &[ProviderView], terminal: Option<usize>) -> String
         ("IMPAIRED", Align::Right),
         ("DOWN", Align::Right),
         ("RECOVERING", Align::Right),
+        ("RAMPING", Align::Right),
         ("UNKNOWN", Align::Right),
         ("SERVES", Align::Left),
     ]);
@@ -263,7 +272,10 @@ fn provider_table(providers: &[ProviderView], terminal: Option<usize>) -> String
             _ => Cell::styled(count.to_string(), style_of(standing)),
         }));
         let drained = view.drained_by.map(|id| format!(", drained by override {id}")).unwrap_or_default();
-        cells.push(Cell::new(count(view.serving_names, "name") + &drained));
+        let whole = view.whole.as_ref().filter(|whole| matches!(whole.verdict, Verdict::Impaired | Verdict::Down));
+        let whole =
+            whole.map(|whole| format!(", {} as a whole: {}", whole.verdict, whole.evidence)).unwrap_or_default();
+        cells.push(Cell::new(count(view.serving_names, "name") + &drained + &whole));
         table.row(cells);
     }
     table.render(terminal)

@@ -403,6 +403,7 @@ fn diagnostic(text: &str, file: &str, span: Option<Range<usize>>, message: Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::steer::provider::Pace;
 
     fn faults(text: &str) -> Vec<(u32, u32, String)> {
         match Config::parse(text, "pointsman.toml") {
@@ -500,7 +501,7 @@ mod tests {
         assert_eq!(providers.find("mine").map(|p| p.home.to_string()).as_deref(), Some("de"));
         let bunny = providers.find("bunny").expect("it is known");
         assert_eq!((bunny.name.as_str(), bunny.home.as_str()), ("Bunny", "si"));
-        assert_eq!(bunny.step.map(|step| step.percent()), Some(20));
+        assert_eq!(bunny.step.map(Pace::percent), Some(20));
         assert_eq!(providers.find("mine").and_then(|provider| provider.step), None);
     }
 

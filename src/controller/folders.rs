@@ -155,6 +155,8 @@ mod tests {
 
     use super::*;
 
+    type Change<'a> = &'a dyn Fn(&Path) -> io::Result<()>;
+
     fn folders(scratch: &tempfile::TempDir) -> (Folders, PathBuf) {
         let zones = scratch.path().canonicalize().unwrap().join("zones");
         fs::create_dir_all(zones.join("data")).unwrap();
@@ -175,7 +177,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let (mut folders, zones) = folders(&scratch);
         assert!(!changed(&mut folders));
-        let changes: [(&str, &dyn Fn(&Path) -> io::Result<()>); 6] = [
+        let changes: [(&str, Change<'_>); 6] = [
             ("written", &|zones| fs::write(zones.join("a.example"), "b")),
             ("made", &|zones| fs::write(zones.join("b.example"), "b")),
             ("moved", &|zones| fs::rename(zones.join("b.example"), zones.join("c.example"))),

@@ -32,12 +32,24 @@ pub struct Overview {
     /// TCP connections that are open.
     #[serde(default)]
     pub tcp_connections: u64,
+    /// What this vantage is wrong about, so that such failures count nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<DoubtView>,
     /// What needs an operator, one line each, most urgent first.
     pub alerts: Vec<String>,
     pub last_reload: Option<ReloadReport>,
     /// For how many seconds a reload has been running; none while none runs.
     #[serde(default)]
     pub reloading: Option<f64>,
+}
+
+/// Failures that count nothing, since the vantage itself is at fault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoubtView {
+    /// `v4` or `v6` (its network in that family), `clock`.
+    pub what: String,
+    pub since: Timestamp,
+    pub evidence: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,7 +153,7 @@ pub struct LoadedDatabase {
     pub prefixes: usize,
 }
 
-/// One provider. `verdict` is of the provider as a whole and is `unknown` as long as only candidates are judged.
+/// One provider.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProviderView {
     pub id: String,
@@ -153,6 +165,25 @@ pub struct ProviderView {
     pub serving_names: usize,
     /// The id of the override that drains it.
     pub drained_by: Option<u64>,
+    /// What is believed of it as a whole. None where no steered name has a candidate of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<ProviderVerdictView>,
+}
+
+/// What is believed of a provider as a whole: how many of its candidates fell together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderVerdictView {
+    /// `unknown` as long as fewer than 3 of its candidates count.
+    pub verdict: Verdict,
+    pub since: Timestamp,
+    /// Candidates that were up within the last 24 h, and have not fallen by somebody else's fault.
+    pub counted: u32,
+    /// Those of them that fell within 10 min.
+    pub fallen: u32,
+    /// Zones that the fallen ones are in.
+    pub zones: u32,
+    /// `7 of 12 counted candidates fell within 10 min, in 4 zones: status 500`.
+    pub evidence: String,
 }
 
 /// One steered name.

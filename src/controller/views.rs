@@ -7,8 +7,9 @@ use super::overrides::absolute;
 use super::task::Task;
 use super::timestamp;
 use super::view::{
-    AreaShare, AreaView, CandidateView, CertificateView, Counts, EventPage, EventView, FaultView, NameCounts, NameView,
-    Overview, ProviderView, RampView, StandingCounts, StoreState, ZoneState, ZoneView,
+    AreaShare, AreaView, CandidateView, CertificateView, Counts, DoubtView, EventPage, EventView, FaultView,
+    NameCounts, NameView, Overview, ProviderVerdictView, ProviderView, RampView, StandingCounts, StoreState, ZoneState,
+    ZoneView,
 };
 use crate::steer::areas::{AreaRule, PLAIN};
 use crate::steer::decision::{CandidateReason, Source};
@@ -16,7 +17,8 @@ use crate::steer::observation::CandidateKey;
 use crate::steer::overrides::{DrainSubject, Order};
 use crate::steer::policy::{Candidate, Shape, SteeredName, Target};
 use crate::steer::readiness::Readiness;
-use crate::steer::transition::{Change, OverrideState, Standing};
+use crate::steer::transition::{Change, OverrideState, Standing, Verdict};
+use crate::steer::vantage::VantageDoubt;
 use crate::store::kept::Event;
 use crate::store::{Condition, EventFilter, OpenState};
 use crate::zone::diagnostic::Diagnostic;
@@ -63,12 +65,49 @@ impl Task {
             families_without_route,
             udp_dropped: (self.udp_dropped)(),
             tcp_connections: (self.tcp_connections)(),
+            doubts: self.doubts(),
             alerts: Vec::new(),
             last_reload: self.last_reload.clone(),
             reloading: self.loading.as_ref().map(|loading| loading.runs_since().as_secs_f64()),
         };
         overview.alerts = self.alerts(&overview);
         overview
+    }
+
+    fn doubts(&self) -> Vec<DoubtView> {
+        let view = |doubt: VantageDoubt| DoubtView {
+            what: doubt.what.word().to_owned(),
+            since: timestamp(doubt.since),
+            evidence: doubt.evidence,
+        };
+        self.steering.vantage().into_iter().map(view).collect()
+    }
+
+    /// What is wrong beyond single candidates: with the vantage, with a whole provider, with an origin.
+    fn wide_faults(&self, overview: &Overview) -> Vec<String> {
+        let mut faults: Vec<String> = overview
+            .doubts
+            .iter()
+            .map(|doubt| match &*doubt.what {
+                "clock" => format!("this machine's clock is in doubt: {}", doubt.evidence),
+                family => {
+                    format!("this machine's own network is in doubt, {family} counts nothing: {}", doubt.evidence)
+                }
+            })
+            .collect();
+        let providers = self.config.providers();
+        faults.extend(providers.iter().filter_map(|provider| {
+            let state = self.steering.provider(&provider.id)?;
+            let told = matches!(state.verdict, Verdict::Impaired | Verdict::Down);
+            told.then(|| format!("provider {} is {}: {}", provider.id, state.verdict, state.evidence))
+        }));
+        let of_name = |name: &Arc<SteeredName>| {
+            Some(format!("{} stays as it is: {}", name.name, self.steering.origin_fault(&name.name)?))
+        };
+        let mut origins: Vec<String> = self.steering.names().filter_map(of_name).collect();
+        origins.sort_unstable();
+        faults.append(&mut origins);
+        faults
     }
 
     /// What needs an operator, most urgent first.
@@ -89,6 +128,7 @@ impl Task {
         });
         let mut unusable: Vec<_> = unusable.collect();
         unusable.sort_unstable();
+        alerts.append(&mut self.wide_faults(overview));
         alerts.append(&mut unusable);
         for order in self.steering.overrides() {
             let Order::Pin(key) = &order.order else { continue };
@@ -191,6 +231,14 @@ impl Task {
                 candidates,
                 serving_names,
                 drained_by: drain.map(|order| order.id),
+                whole: self.steering.provider(&provider.id).map(|state| ProviderVerdictView {
+                    verdict: state.verdict,
+                    since: timestamp(state.since),
+                    counted: state.counted,
+                    fallen: state.fallen,
+                    zones: state.zones,
+                    evidence: state.evidence,
+                }),
             }
         });
         // Those that no zone names are of no interest, and there are many.

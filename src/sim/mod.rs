@@ -14,6 +14,8 @@
 //!                        |
 //!        play  ------> ask         tells the story: breaks and heals, and asks the DNS what it says
 //! ```
+//!
+//! `replay` needs no sockets: it drives the core alone through `incidents`, in simulated time.
 
 pub mod ask;
 pub mod cast;
@@ -22,8 +24,10 @@ pub mod control;
 pub mod demo;
 pub mod edge;
 pub mod examples;
+pub mod incidents;
 pub mod internet;
 pub mod mode;
 pub mod play;
 pub mod provider_dns;
+pub mod replay;
 pub mod story;

@@ -147,7 +147,7 @@ impl<'a> Answering<'a> {
         }
         let passed = |i: usize| gate.is_none_or(|gate| judges[i].has_passed_since(gate));
         if (0..open.len()).all(|i| choice.points[i] <= serving[i] || passed(i)) {
-            let answer = self.take(&choice.points, self.rule(choice));
+            let answer = self.take(&choice.points, choice.whole.as_deref(), self.rule(choice));
             return Answer { gate: None, carried: self.carried(Some(choice)), ..answer };
         }
         let tried: Vec<Contender> = contenders
@@ -163,10 +163,14 @@ impl<'a> Answering<'a> {
         {
             let points: Vec<u32> = stays.iter().zip(more).map(|(stay, more)| stay + more).collect();
             let rule = format!("{}; only those that passed since the fault began", self.rule(&tried));
-            return Answer { gate, waiting: true, ..self.take(&points, rule) };
+            return Answer { gate, waiting: true, ..self.take(&points, None, rule) };
         }
         let Some(shares) = self.kept(open) else {
-            return Answer { gate, waiting: true, ..self.take(&choice.points, self.rule(choice)) };
+            return Answer {
+                gate,
+                waiting: true,
+                ..self.take(&choice.points, choice.whole.as_deref(), self.rule(choice))
+            };
         };
         let (mut absolved, mut origin_fault) = (Vec::new(), None);
         let rule = match fallen.is_empty() {
@@ -188,7 +192,9 @@ impl<'a> Answering<'a> {
         let mut absolved = Vec::new();
         let (words, origin_fault) = match self.blame(fallen, &mut absolved) {
             blame @ Blame::OriginFails { .. } => (blame.words(&self.name.rules.candidates), blame.origin_fault()),
-            _ if self.name.origin.is_awaited() => ("the origin is being asked whether it fails too".to_owned(), None),
+            _ if self.name.origin.is_awaited() => {
+                ("a word of the origin, or of those that failed with it, is on its way".to_owned(), None)
+            }
             _ => return None,
         };
         let rule = format!("the last answer stays: {words}");
@@ -228,8 +234,9 @@ impl<'a> Answering<'a> {
         Answer { usable: false, waiting: true, absolved, origin_fault, ..self.as_before(shares, rule) }
     }
 
-    fn take(&self, points: &[u32], rule: String) -> Answer {
-        self.as_before(Shares::build(&widened(points), self.answered.last.as_ref()), rule)
+    fn take(&self, points: &[u32], whole: Option<&[u32]>, rule: String) -> Answer {
+        let whole = whole.map(widened);
+        self.as_before(Shares::build_towards(&widened(points), whole.as_deref(), self.answered.last.as_ref()), rule)
     }
 
     /// What was answered last, as far as `may` lets it; the clients of the others go to those who stay.

@@ -69,7 +69,8 @@ pub(super) fn choose(contenders: &[Contender]) -> Option<Choice> {
             ..of_these
         });
     }
-    Some(Choice { points: apportion(&points, POINTS)?, hurried: greatest < POINTS, ..choice? })
+    let whole = Some(choose_whole(contenders)?.points);
+    Some(Choice { points: apportion(&points, POINTS)?, whole, hurried: greatest < POINTS, ..choice? })
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use super::effects::Effects;
+use super::effects::{Effects, ProbeWanted};
 use super::inquiry::{Finding, Inquiry};
 use super::judge::{Judge, silence_of};
-use super::observation::{CandidateKey, Family, Observation, Outcome};
+use super::observation::{CandidateKey, Cause, Family, Observation, Outcome};
 use super::policy::{Scheme, SteeredName};
 use super::sharing::Sharing;
 use super::steering::{Steering, note, remember};
@@ -45,14 +45,19 @@ impl Steering {
 
     fn origin_found(&mut self, name: &Arc<str>, finding: &Finding, now: Time, effects: &mut Effects) {
         let Some(state) = self.names.get_mut(name).filter(|state| state.rules.policy.origin.is_some()) else { return };
-        state.origin.found(finding.began, finding.ended, &finding.outcome);
-        if matches!(finding.outcome, Outcome::Pass { .. }) {
-            // Who does not follow within a few rounds was at fault itself.
+        if state.origin.found(finding.began, finding.ended, &finding.outcome) {
+            // Are those that failed with it back too? Who does not follow within a few rounds was at fault itself.
             let rules = Arc::clone(&state.rules);
             for (at, candidate) in rules.candidates.iter().enumerate() {
                 let judge = &mut state.judges[at];
-                if judge.is_absolved_for_ever() && judge.absolve(now.after(silence_of(candidate))) {
-                    remember(effects, state.key(at));
+                if !judge.is_absolved() {
+                    continue;
+                }
+                let changes = judge.absolve(now.after(silence_of(candidate)));
+                let key = state.key(at);
+                effects.probes.push(ProbeWanted { candidate: key.clone(), cause: Cause::Sibling, at: now });
+                if changes {
+                    remember(effects, key);
                 }
             }
         }

@@ -363,11 +363,6 @@ impl Judge {
         seen.began >= self.created
     }
 
-    /// Its fall looked like the origin's fault, which is not over yet.
-    pub(super) fn is_absolved_for_ever(&self) -> bool {
-        self.tracks.iter().any(|track| track.memory.absolved_until == Some(Time(u64::MAX)))
-    }
-
     /// Its fall looked like the origin's fault. Tells whether that is new.
     pub(super) fn absolve(&mut self, until: Time) -> bool {
         let mut changed = false;

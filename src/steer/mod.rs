@@ -44,6 +44,8 @@ pub mod readiness;
 mod reasons;
 mod recent;
 mod renewal;
+#[cfg(test)]
+mod returns;
 pub mod shares;
 mod sharing;
 pub mod steering;

@@ -5,6 +5,7 @@
 //! | never passed, as far as is known | it is no evidence: a firewall may let nobody in but the providers |
 //! | was asked less than 5 s ago | the name waits |
 //! | failed, not more than 30 s ago | it is the origin's fault: nothing moves |
+//! | passes again, less than 5 s ago | the name waits: its candidates are being asked whether they do |
 //! | passed | it is not the origin's fault |
 //! | nobody has answered | the name moves as one without `origin=` |
 //!
@@ -30,6 +31,8 @@ pub(super) struct OriginWatch {
     asked: Option<Time>,
     asked_last: Option<Time>,
     has_passed: bool,
+    /// It passes again since.
+    back: Option<Time>,
     seen: Option<Seen>,
     /// The moment that the questions below are about.
     now: Time,
@@ -62,17 +65,22 @@ impl OriginWatch {
         self.asked_last.is_none()
     }
 
-    pub(super) fn found(&mut self, began: Time, ended: Time, outcome: &Outcome) {
+    /// What came of asking it. Tells whether it passes again.
+    pub(super) fn found(&mut self, began: Time, ended: Time, outcome: &Outcome) -> bool {
         if self.seen.as_ref().is_some_and(|seen| seen.began > began) {
-            return;
+            return false;
         }
         self.asked = None;
         let fault = match outcome {
             Outcome::Pass { .. } => None,
             Outcome::Fail(fault) => Some(fault.reason.clone()),
         };
+        let failed = self.has_passed && self.seen.as_ref().is_some_and(|seen| seen.fault.is_some());
+        let is_back = failed && fault.is_none();
+        self.back = is_back.then_some(ended);
         self.has_passed |= fault.is_none();
         self.seen = Some(Seen { began, ended, fault });
+        is_back
     }
 
     /// What it fails with, if it does since `began`.
@@ -85,9 +93,9 @@ impl OriginWatch {
         self.seen.as_ref().is_some_and(|seen| seen.began >= began && seen.fault.is_none())
     }
 
-    /// Whether a word of it is still to be waited for.
+    /// Whether a word of it is still to be waited for, or of those that failed with it.
     pub(super) fn is_awaited(&self) -> bool {
-        self.has_passed && self.asked.is_some_and(|asked| self.now.since(asked) < WAITED_FOR)
+        self.waits_until().is_some_and(|until| self.now < until)
     }
 
     /// Whether it fails and is to be asked again. It is taken to be.
@@ -97,8 +105,12 @@ impl OriginWatch {
 
     /// When time alone changes something.
     pub(super) fn due(&self) -> Option<Time> {
-        let waits = self.asked.filter(|_| self.has_passed).map(|asked| asked.after(WAITED_FOR));
-        waits.filter(|&waits| waits > self.now).or_else(|| self.again_at())
+        self.waits_until().filter(|&waits| waits > self.now).or_else(|| self.again_at())
+    }
+
+    fn waits_until(&self) -> Option<Time> {
+        let asked = self.asked.filter(|_| self.has_passed);
+        asked.max(self.back).map(|from| from.after(WAITED_FOR))
     }
 
     fn again_at(&self) -> Option<Time> {

@@ -11,9 +11,10 @@ use super::decision::{Decision, Source};
 use super::effects::Effects;
 use super::fixture::{self, IDS, NAME, START, key, seen, steered};
 use super::home::Home;
-use super::observation::{Cause, Family};
+use super::inquiry::Finding;
+use super::observation::{Cause, Family, Outcome};
 use super::overrides::{DrainSubject, Order, Override};
-use super::policy::{AreaPolicy, Candidate, Empty, Policy, Preference, SteeredName};
+use super::policy::{AreaPolicy, Candidate, Empty, JudgementRule, Policy, Preference, ProviderStep, SteeredName};
 use super::shares::{POINTS, Shares};
 use super::steering::Steering;
 use super::time::Time;
@@ -91,15 +92,18 @@ fn name_with_areas() -> impl Strategy<Value = SteeredName> {
 }
 
 fn name() -> impl Strategy<Value = SteeredName> {
-    let candidate = (0..4_u32, prop::option::weighted(0.2, 1..=100_u8), any::<bool>(), 0..3_usize);
+    let ramp = prop_oneof![2 => Just(0), 1 => Just(60), 1 => Just(1_200_u64)];
+    let step = prop::option::weighted(0.3, (1..=100_u8, 0..60_u64));
+    let candidate = (0..4_u32, prop::option::weighted(0.2, 1..=100_u8), any::<bool>(), 0..3_usize, (ramp, step));
     let only = prop::option::weighted(0.3, Just(vec![Preference::Home(Home::EU)]));
     let empty = prop_oneof![Just(Empty::Last), Just(Empty::Open), Just(Empty::Static)];
     (prop::collection::vec(candidate, 4), only, empty, 1..4_u32).prop_map(|(rows, only, empty, fall)| {
-        let candidates = rows.iter().zip(IDS).map(|(&(weight, max, standby, home), id)| Candidate {
-            weight,
-            max,
-            standby,
-            ..fixture::candidate(id, ["si", "us", "eu"][home], fall)
+        let candidates = rows.iter().zip(IDS).map(|(&(weight, max, standby, home, (ramp, step)), id)| {
+            let plain = fixture::candidate(id, ["si", "us", "eu"][home], fall);
+            let ramp = Duration::from_secs(ramp);
+            let step = step.map(|(percent, turn)| ProviderStep { percent, turn: Duration::from_secs(turn) });
+            let judgement = JudgementRule { ramp, step, ..plain.judgement };
+            Candidate { weight, max, standby, judgement, ..plain }
         });
         let mut name = steered(NAME, candidates.collect());
         let prefer = vec![Preference::Home(Home::EU), Preference::Any];
@@ -131,6 +135,8 @@ struct World {
     /// By candidate: it did not resolve once, so that the bystander cannot tell the runs of its families apart.
     blurred: [bool; 4],
     effects: Vec<Effects>,
+    /// What is inquired passes at once.
+    has_network: bool,
 }
 
 impl World {
@@ -139,7 +145,7 @@ impl World {
         steering.settle(Arc::clone(&places), START);
         let effects = vec![steering.install(&[Arc::new(rules.clone())], START)];
         let (passed, runs, blurred) = Default::default();
-        Self { rules, places, steering, now: START, next_id: 1, passed, runs, blurred, effects }
+        Self { rules, places, steering, now: START, next_id: 1, passed, runs, blurred, effects, has_network: true }
     }
 
     fn play(&mut self, step: &Step) {
@@ -151,6 +157,9 @@ impl World {
                 self.note(*candidate, *family, status.is_none());
                 let observation = seen(*candidate, *family, *cause, *status, self.now);
                 self.effects.push(self.steering.observe(&observation, self.now));
+                if self.has_network {
+                    self.answer_inquiries(true);
+                }
             }
             Step::Place(order) => {
                 let (author, reason) = ("anna".to_owned(), "a drill".to_owned());
@@ -182,6 +191,27 @@ impl World {
             assert!(self.steering.next_tick().is_none_or(|next| next > self.now), "a tick does all that is due");
         }
         self.now = end;
+    }
+
+    /// The siblings that the last step asked for.
+    fn siblings_asked(&self) -> Vec<usize> {
+        let probes = self.effects.last().into_iter().flat_map(|effects| &effects.probes);
+        let siblings = probes.filter(|wanted| wanted.cause == Cause::Sibling);
+        siblings.filter_map(|wanted| (0..4).find(|&at| key(at) == wanted.candidate)).collect()
+    }
+
+    /// All that was inquired is found to pass, or to fail.
+    fn answer_inquiries(&mut self, pass: bool) {
+        let all = self.effects.iter_mut().flat_map(|effects| std::mem::take(&mut effects.inquiries));
+        for inquiry in all.collect::<Vec<_>>() {
+            let Outcome::Fail(fault) = seen(0, Some(Family::V4), Cause::Paced, Some(503), self.now).outcome else {
+                return;
+            };
+            let passed = Outcome::Pass { latency: Duration::from_millis(20) };
+            let outcome = if pass { passed } else { Outcome::Fail(fault) };
+            let finding = Finding { inquiry, began: self.now, ended: self.now, outcome };
+            self.effects.push(self.steering.found(&finding, self.now));
+        }
     }
 
     fn note(&mut self, at: usize, family: Option<Family>, pass: bool) {
@@ -415,11 +445,115 @@ proptest! {
             prop_assert!(before.since == after.since || before.families.is_empty());
             prop_assert_eq!(before.families, after.families);
             prop_assert!(before.clean_until <= after.clean_until);
+            prop_assert_eq!(before.ramp.map(|ramp| ramp.percent), after.ramp.map(|ramp| ramp.percent));
         }
         // Without any kept decision a first round begins; what the owner's own records answer is not kept.
         for area in (0..world.areas().count()).filter(|&area| world.shares(area).is_some()) {
             if !world.steering.in_first_round(NAME) {
                 prop_assert_eq!(&world.decision(area).source, &after.decision(NAME, area).unwrap().source);
+            }
+        }
+    }
+
+    /// Whatever fails while this machine has no network, and whatever passes first when it is back.
+    #[test]
+    fn a_vantage_without_network_moves_nothing(
+        rules in name(),
+        fails in prop::collection::vec((0..4_usize, 0..3_u8, 1..5_000_u64), 1..100),
+        back in Just(vec![0_usize, 1, 2, 3]).prop_shuffle(),
+    ) {
+        let mut rules = rules;
+        // One failure is no time to ask anybody.
+        rules.candidates.iter_mut().for_each(|candidate| candidate.judgement.fall = candidate.judgement.fall.max(2));
+        let mut world = World::new(rules);
+        world.has_network = false;
+        let probe = |candidate, status| Step::Probe { candidate, family: Some(Family::V4), cause: Cause::Paced, status };
+        for candidate in 0..4 {
+            world.play(&probe(candidate, None));
+        }
+        let before = world.decision(PLAIN).source.clone();
+        for (candidate, status, wait) in fails {
+            world.play(&probe(candidate, Some([500, 502, 404][usize::from(status)])));
+            for sibling in world.siblings_asked() {
+                world.play(&probe(sibling, Some(504)));
+            }
+            world.answer_inquiries(false);
+            prop_assert_eq!(&world.decision(PLAIN).source, &before);
+            world.wait(wait);
+            world.answer_inquiries(false);
+            prop_assert_eq!(&world.decision(PLAIN).source, &before);
+        }
+        // Who does not serve may have fallen long before the second provider was heard of.
+        let serves = |&at: &usize| world.decision(PLAIN).reasons[at].share > 0.0;
+        prop_assert!((0..4).filter(serves).all(|at| world.standing(at) == Standing::Up), "no verdict falls");
+        world.wait(5_000);
+        world.answer_inquiries(true);
+        for candidate in back {
+            world.play(&probe(candidate, None));
+            prop_assert_eq!(&world.decision(PLAIN).source, &before);
+        }
+        prop_assert!(world.steering.vantage().is_empty());
+    }
+
+    /// An origin that fails when it is asked holds its name, whoever fails or passes.
+    #[test]
+    fn an_origin_that_fails_moves_nothing(
+        rules in name(),
+        probes in prop::collection::vec((0..4_usize, any::<bool>(), 1..5_000_u64), 1..100),
+    ) {
+        let mut rules = rules;
+        rules.policy.origin = Some("https://origin.shop.example/".to_owned());
+        let mut world = World::new(rules);
+        world.has_network = false;
+        let probe = |candidate, status| Step::Probe { candidate, family: Some(Family::V4), cause: Cause::Paced, status };
+        for candidate in 0..4 {
+            world.play(&probe(candidate, None));
+            world.answer_inquiries(true);
+        }
+        let (before, statically) = (world.decision(PLAIN).source.clone(), world.rules.policy.empty == Empty::Static);
+        let serving: Vec<usize> = (0..4).filter(|&at| world.decision(PLAIN).reasons[at].share > 0.0).collect();
+        for (candidate, fails, wait) in probes {
+            // Those that serve fail one and all, as they would; of the others anything may be seen.
+            let fails = fails || serving.contains(&candidate);
+            world.play(&probe(candidate, fails.then_some(502)));
+            world.answer_inquiries(false);
+            world.wait(wait);
+            world.answer_inquiries(false);
+            let lost = statically && !world.steering.usable(NAME, PLAIN);
+            prop_assert!(lost || world.decision(PLAIN).source == before || world.shares(PLAIN).is_none(),
+                "{:?}", world.decision(PLAIN));
+        }
+    }
+
+    /// What is counted as candidates change is what counting all of them anew comes to.
+    #[test]
+    fn accounts_add_up(
+        probes in prop::collection::vec((0..6_usize, 0..2_usize, prop::option::weighted(0.4, 0..2_u16), 1..200_000_u64), 1..150),
+    ) {
+        let mut steering = Steering::new();
+        let names: Vec<Arc<SteeredName>> = (0..6).map(|at| {
+            let candidates = IDS[..2].iter().map(|id| fixture::candidate(id, "si", 1)).collect();
+            let name = steered(&format!("w{at}.example."), candidates);
+            Arc::new(SteeredName { zone: format!("z{}.example.", at % 3).into(), ..name })
+        }).collect();
+        steering.install(&names, START);
+        let mut now = START;
+        for (name, candidate, status, wait) in probes {
+            let mut observation = seen(candidate, Some(Family::V4), Cause::Paced, status.map(|class| 500 + class), now);
+            observation.candidate.name = Arc::clone(&names[name].name);
+            steering.observe(&observation, now);
+            let end = now.after(Duration::from_millis(wait));
+            while let Some(at) = steering.next_tick().filter(|&at| at <= end) {
+                now = now.max(at);
+                steering.tick(now);
+                prop_assert!(steering.next_tick().is_none_or(|next| next > now), "a tick does all that is due");
+            }
+            now = end;
+            let mut anew = steering.clone();
+            let all: Vec<Arc<str>> = names.iter().map(|name| Arc::clone(&name.name)).collect();
+            anew.recount(&all, now, &mut Effects::default());
+            for id in &IDS[..2] {
+                prop_assert_eq!(steering.provider(id), anew.provider(id));
             }
         }
     }

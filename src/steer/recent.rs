@@ -9,6 +9,8 @@ use super::policy::JudgementRule;
 pub(super) struct Recent {
     outcomes: VecDeque<bool>,
     failed: u32,
+    /// Passes since the last failure.
+    clean: u32,
 }
 
 impl Recent {
@@ -16,6 +18,7 @@ impl Recent {
     pub(super) fn push(&mut self, failed: bool, rule: &JudgementRule) {
         self.outcomes.push_back(failed);
         self.failed += u32::from(failed);
+        self.clean = if failed { 0 } else { self.clean.saturating_add(1) };
         while self.outcomes.len() > usize::from(rule.share_of) {
             let oldest = self.outcomes.pop_front().unwrap_or(false);
             self.failed -= u32::from(oldest);
@@ -36,14 +39,19 @@ impl Recent {
         self.failed >= needed(rule)
     }
 
-    /// Whether the ring is full and none failed.
-    pub(super) fn is_clean(&self, rule: &JudgementRule) -> bool {
-        self.failed == 0 && self.outcomes.len() >= usize::from(rule.share_of)
+    /// How many passes in a row make an impaired one up again: twice the ring.
+    pub(super) fn clean_again(rule: &JudgementRule) -> u32 {
+        u32::from(rule.share_of) * 2
     }
 
-    /// Whether half as many failed as make it down.
+    /// Whether as many have passed in a row.
+    pub(super) fn is_clean(&self, rule: &JudgementRule) -> bool {
+        self.clean >= Self::clean_again(rule)
+    }
+
+    /// Whether more than half as many failed as make it down; one at the least.
     pub(super) fn is_impaired(&self, rule: &JudgementRule) -> bool {
-        self.failed * 2 >= needed(rule)
+        self.failed * 2 > needed(rule)
     }
 }
 
@@ -72,7 +80,7 @@ mod tests {
     #[test]
     fn counts_are_absolute_and_rounded_up() {
         for (percent, of, down, impaired) in
-            [(30, 20, 6, 3), (25, 10, 3, 2), (1, 5, 1, 1), (100, 4, 4, 2), (50, 20, 10, 5)]
+            [(30, 20, 6, 4), (25, 10, 3, 2), (1, 5, 1, 1), (100, 4, 4, 3), (50, 20, 10, 6)]
         {
             let rule = rule(percent, of);
             let mut recent = Recent::default();
@@ -93,5 +101,17 @@ mod tests {
         assert_eq!(recent.counts(), (1, 4));
         recent.push(false, &rule(30, 2));
         assert_eq!(recent.counts(), (0, 2));
+    }
+
+    #[test]
+    fn twice_the_ring_must_pass_in_a_row() {
+        let rule = rule(30, 4);
+        let mut recent = Recent::default();
+        for failed in [true, false, false, true].into_iter().chain([false; 7]) {
+            recent.push(failed, &rule);
+            assert!(!recent.is_clean(&rule));
+        }
+        recent.push(false, &rule);
+        assert!(recent.is_clean(&rule));
     }
 }

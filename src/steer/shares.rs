@@ -11,7 +11,8 @@
 //! ```
 //!
 //! A candidate that gives up points gives first those that its taker would hold in the plain layout (all in the order
-//! of the zone file), so that many changes lead back to few intervals. Where there are too many all the same, the
+//! of the zone file), so that many changes lead back to few intervals. One whose share grows by and by takes first what
+//! it will hold in the end: the same clients move first and stay moved, and no holder gives up more than it must. Where there are too many all the same, the
 //! plain layout is taken: some clients move once, and every look-up stays short.
 
 use serde::Serialize;
@@ -49,10 +50,17 @@ impl Shares {
     /// Shares in proportion to the weights, one weight for each candidate in order, moving as few points of `previous`
     /// as can be. None where all weights are 0.
     pub fn build(weights: &[u64], previous: Option<&Self>) -> Option<Self> {
+        Self::build_towards(weights, None, previous)
+    }
+
+    /// The same on the way to other weights: who gains takes first what it will hold by those, so that it finds its
+    /// clients when it is there.
+    pub(super) fn build_towards(weights: &[u64], later: Option<&[u64]>, previous: Option<&Self>) -> Option<Self> {
         let points = apportion(weights, POINTS)?;
         let plain = Self::plain(&points);
         let Some(previous) = previous else { return Some(plain) };
-        let moved = previous.moved_to(&points, &plain);
+        let home = later.and_then(|later| apportion(later, POINTS)).map(|later| Self::plain(&later));
+        let moved = previous.moved_to(&points, home.as_ref().unwrap_or(&plain));
         let serving = points.iter().filter(|&&count| count > 0).count();
         Some(if moved.0.len() > MAX_INTERVALS.max(2 * serving) { plain } else { moved })
     }
@@ -115,10 +123,11 @@ impl Shares {
         layout.into()
     }
 
-    /// This circle, changed until each candidate holds its points. Only points above a holder's new number move.
-    fn moved_to(&self, points: &[u32], plain: &Self) -> Self {
+    /// This circle, changed until each candidate holds its points. Only points above a holder's new number move, first
+    /// those that are at home elsewhere.
+    fn moved_to(&self, points: &[u32], home: &Self) -> Self {
         let mut balance = Balance::new(self, points);
-        let homeward = self.shifted(Some(plain), &mut balance);
+        let homeward = self.shifted(Some(home), &mut balance);
         homeward.shifted(None, &mut balance)
     }
 
@@ -262,6 +271,20 @@ mod tests {
             let fewer = Shares::build(&weights, Some(&three)).unwrap();
             assert_eq!(Shares::build(&[50, 30, 20], Some(&fewer)).unwrap(), three, "{weights:?}");
         }
+    }
+
+    #[test]
+    fn a_share_that_grows_by_and_by_finds_its_clients() {
+        let three = Shares::build(&[50, 30, 20], None).unwrap();
+        let mut shares = Shares::build(&[50, 30, 0], Some(&three)).unwrap();
+        for percent in [1, 5, 10, 25, 50, 100] {
+            let weights = [5000 + 20 * (100 - percent) * 50 / 80, 3000 + 20 * (100 - percent) * 30 / 80, 20 * percent];
+            let next = Shares::build_towards(&weights, Some(&[50, 30, 20]), Some(&shares)).unwrap();
+            let given_back = (0..u64::from(POINTS)).filter(|&p| shares.pick(p) == 2 && next.pick(p) != 2).count();
+            assert_eq!(given_back, 0);
+            shares = next;
+        }
+        assert_eq!(shares, three);
     }
 
     #[test]

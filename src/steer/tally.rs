@@ -141,6 +141,11 @@ impl Account {
     }
 
     pub(super) fn state(&self) -> ProviderState {
+        let Self { verdict, since, counted, .. } = *self;
+        if verdict == Verdict::Unknown {
+            let evidence = format!("{counted} counted are too few, {LEAST_COUNTED} make a verdict");
+            return ProviderState { verdict, since, counted, fallen: 0, zones: 0, evidence };
+        }
         ProviderState {
             verdict: self.verdict,
             since: self.since,
@@ -300,6 +305,8 @@ mod tests {
         for at in 0..4 {
             account.change(&zones[at % 2], nothing, up);
         }
+        assert_eq!(account.state().evidence, "4 counted are too few, 3 make a verdict");
+        account.verdict = Verdict::Up;
         assert_eq!(
             (account.judge(), &*account.evidence()),
             (Verdict::Up, "0 of 4 counted candidates fell within 10 min")

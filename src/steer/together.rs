@@ -106,11 +106,22 @@ impl Steering {
             });
             self.tallies.due.extend(ends.map(|end| (end, Arc::clone(name))));
         }
+        // What cannot be told by then is told by time.
+        let open = state.judges.iter().filter_map(|judge| judge.fell.as_ref()).filter(|fell| fell.counts.is_none());
+        let told = apart(&rules.candidates).saturating_add(Duration::from_millis(1));
+        let told = open.map(|fell| fell.at.after(told)).min().filter(|&at| at > now);
+        self.tallies.due.extend(told.map(|at| (at, Arc::clone(name))));
         touched
     }
 
     /// What the counts of a provider come to.
     fn judge_provider(&mut self, provider: &Arc<str>, now: Time, effects: &mut Effects) {
+        let Some(account) = self.tallies.accounts.get_mut(provider) else { return };
+        if account.verdict == Verdict::Unknown && account.judge() != Verdict::Unknown {
+            // Without a verdict no fall grew too old to count. That there is one at all is no news.
+            (account.verdict, account.since) = (Verdict::Up, now);
+            self.follow(provider, now, effects);
+        }
         let Some(account) = self.tallies.accounts.get_mut(provider) else { return };
         let before = account.verdict;
         let verdict = account.judge();
@@ -123,8 +134,7 @@ impl Steering {
             return;
         }
         (account.verdict, account.since, account.all, account.acts_at) = (verdict, now, all, None);
-        // That there is a verdict at all is no news.
-        if !matches!((before, verdict), (Verdict::Unknown, Verdict::Up) | (Verdict::Up, Verdict::Unknown)) {
+        if (before, verdict) != (Verdict::Up, Verdict::Unknown) {
             let change = Change::Provider { subject: provider.to_string(), from: before, to: verdict };
             effects.transitions.push(Transition { at: now, change, why: account.evidence() });
         }

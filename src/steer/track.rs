@@ -1,10 +1,10 @@
 //! One candidate in one address family: the state machine from observations to a standing.
 //!
 //! ```text
-//!                                           half of `share` failed
+//!                                       more than half of `share` failed
 //!                 first pass            ------------------------------>
 //!    unknown ---------------------> up  <------------------------------ impaired
-//!       |                           ^ |         none of `share` failed     |
+//!       |                           ^ |      none of twice `share` failed  |
 //!       | `fall` in a row,          | | `fall` in a row, `share`           | the same
 //!       | `share`                   | v                                    |
 //!       '-------------------------> down <---------------------------------'
@@ -212,9 +212,8 @@ impl Track {
             }
             Standing::Up => None,
             Standing::Impaired => self.recent.is_clean(&candidate.judgement).then(|| {
-                let (_, of) = self.recent.counts();
                 self.become_up(now);
-                format!("none of the last {of} paced probes failed")
+                format!("none of the last {} paced probes failed", Recent::clean_again(&candidate.judgement))
             }),
             Standing::Down => Some(self.begin_recovery(candidate, now)),
             Standing::Recovering => self.pass_in_window(candidate, now),

@@ -92,6 +92,8 @@ type AtRisk = bool;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Choice {
     pub(super) points: Vec<u32>,
+    /// The points if each held its whole share, where that makes a difference.
+    pub(super) whole: Option<Vec<u32>>,
     pub(super) group: Group,
     /// A cap sent clients to a following group.
     pub(super) spilled: bool,
@@ -124,7 +126,7 @@ pub(super) fn choose_whole(contenders: &[Contender]) -> Option<Choice> {
             *points += more;
         }
     }
-    Some(Choice { points, group: first, spilled, exceeded, hurried: false })
+    Some(Choice { points, whole: None, group: first, spilled, exceeded, hurried: false })
 }
 
 impl Contender {

@@ -17,13 +17,13 @@ use pointsman::controller::message::{
 };
 use pointsman::controller::view::{
     AreaShare, AreaView, AreasView, CandidateView, CertificateView, Counts, EventPage, EventView, Explanation,
-    FaultView, FirstRound, LoadedDatabase, NameCounts, NameView, OverrideView, Overview, ProviderView, ReloadCounts,
-    ReloadReport, Serving, StandingCounts, StoreState, ZoneState, ZoneView,
+    FaultView, FirstRound, LoadedDatabase, NameCounts, NameView, OverrideView, Overview, ProviderVerdictView,
+    ProviderView, ReloadCounts, ReloadReport, Serving, StandingCounts, StoreState, ZoneState, ZoneView,
 };
 use pointsman::steer::observation::{Fault, Stage};
 use pointsman::steer::overrides::Order;
 use pointsman::steer::readiness::ReadinessState;
-use pointsman::steer::transition::Standing;
+use pointsman::steer::transition::{Standing, Verdict};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -282,6 +282,7 @@ pub fn overview() -> Overview {
         families_without_route: Vec::new(),
         udp_dropped: 0,
         tcp_connections: 0,
+        doubts: Vec::new(),
         alerts: vec!["zone clinic.example.: 1 error, the last good text is served".to_owned()],
         last_reload: Some(reload()),
         reloading: None,
@@ -325,6 +326,14 @@ pub fn providers() -> Vec<ProviderView> {
         candidates,
         serving_names,
         drained_by,
+        whole: Some(ProviderVerdictView {
+            verdict: Verdict::Unknown,
+            since: at("06:00:01"),
+            counted: 2,
+            fallen: 0,
+            zones: 0,
+            evidence: "0 of 2 counted candidates fell within 10 min".to_owned(),
+        }),
     };
     let none = StandingCounts::default();
     vec![

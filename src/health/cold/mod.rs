@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use hickory_resolver::proto::rr::Name;
 use metrics::counter;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::{info, warn};
 
 use self::known::{Known, Need, Zones};
@@ -40,6 +40,10 @@ use crate::steer::time::Time;
 /// Looks under way at once, beside all probes: those of the pace, and those of targets in doubt.
 const PACED_AT_ONCE: usize = 64;
 const IN_DOUBT_AT_ONCE: usize = 256;
+/// Between two looks of the pace, of any targets. So many targets that a minute is not enough for all wait longer for theirs.
+const LOOK_SPACING: Duration = Duration::from_millis(5);
+/// ... looks that were not taken may be taken later, for so long.
+const LOOK_BURST: Duration = Duration::from_secs(1);
 /// For a whole look.
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
 /// How long the servers of a zone are taken from memory.
@@ -57,6 +61,8 @@ pub struct Cold {
     servers: Mutex<Held<Name, (Servers, Time)>>,
     zones: Mutex<Zones>,
     paced: Arc<Semaphore>,
+    /// When the next look of the pace may begin.
+    next_paced: Mutex<Time>,
     in_doubt: Arc<Semaphore>,
 }
 
@@ -98,8 +104,17 @@ impl Cold {
             servers: Mutex::default(),
             zones: Mutex::default(),
             paced: Arc::new(Semaphore::new(PACED_AT_ONCE)),
+            next_paced: Mutex::new(Time(0)),
             in_doubt: Arc::new(Semaphore::new(IN_DOUBT_AT_ONCE)),
         }
+    }
+
+    /// A place for a look of the pace, if there is one now.
+    fn paced_place(&self, now: Time) -> Option<OwnedSemaphorePermit> {
+        let mut next = lock(&self.next_paced);
+        let place = if *next <= now { Arc::clone(&self.paced).try_acquire_owned().ok()? } else { return None };
+        *next = (*next).max(now.before(LOOK_BURST)).after(LOOK_SPACING);
+        Some(place)
     }
 
     fn entry(&self, target: &Arc<str>, now: Time) -> Arc<Entry> {
@@ -158,7 +173,7 @@ impl Rounds {
 
     fn begin_look(self: &Arc<Self>, target: &Arc<str>, entry: &Arc<Entry>, due: &Due) {
         let in_doubt = lock(&entry.known).verdict().is_bad();
-        let place = if in_doubt { None } else { Arc::clone(&self.cold.paced).try_acquire_owned().ok() };
+        let place = if in_doubt { None } else { self.cold.paced_place((self.clock)()) };
         if !in_doubt && place.is_none() {
             // The next round tries again.
             return;
@@ -239,4 +254,32 @@ fn log(target: &str, before: &Verdict, now: &Verdict) {
 /// No holder of these locks can panic half way.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_of_the_pace_are_bounded_at_once_and_in_a_second() {
+        let cold = Cold::new(Duration::from_secs(60));
+        let held: Vec<_> = std::iter::from_fn(|| cold.paced_place(Time(1_000_000))).collect();
+        assert_eq!(held.len(), PACED_AT_ONCE);
+        drop(held);
+        let count = |now| std::iter::from_fn(|| cold.paced_place(Time(now))).count();
+        // All of them end at once: what is left of the burst, then one each 5 ms.
+        assert_eq!(count(1_000_000), 201 - PACED_AT_ONCE);
+        assert_eq!((count(1_000_004), count(1_000_005), count(1_000_015)), (0, 1, 2));
+        assert_eq!(count(2_000_000), 201, "no more is saved up than a second's");
+    }
+
+    #[test]
+    fn what_is_held_is_swept_when_it_grows() {
+        let mut held = Held::default();
+        for number in 0..10_000_usize {
+            held.sweep(|kept| number - kept < 100);
+            held.map.insert(number, number);
+        }
+        assert!(held.map.len() <= FORGET_EVERY + 100, "{}", held.map.len());
+    }
 }

@@ -164,3 +164,95 @@ fn glue(message: &Message, server: &Name) -> Vec<IpAddr> {
         .filter_map(|record| address(&record.data))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use hickory_resolver::proto::op::OpCode;
+    use hickory_resolver::proto::rr::Record;
+    use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, NS};
+
+    use super::*;
+
+    const V4: [u8; 4] = [192, 0, 2, 1];
+
+    fn name(text: &str) -> Name {
+        Name::from_ascii(text).expect("a name")
+    }
+
+    fn message(code: ResponseCode, authoritative: bool, answers: Vec<(&str, RData)>) -> Message {
+        let mut message = Message::response(1, OpCode::Query);
+        message.metadata.response_code = code;
+        message.metadata.authoritative = authoritative;
+        message.add_answers(answers.into_iter().map(|(owner, data)| Record::from_rdata(name(owner), 20, data)));
+        message
+    }
+
+    fn says(message: &Message) -> Said {
+        read(message, &name("cdn.example."), &name("shop.cdn.example."), RecordType::A)
+    }
+
+    fn alias(to: &str) -> RData {
+        RData::CNAME(CNAME(name(to)))
+    }
+
+    #[test]
+    fn the_table_holds() {
+        use ResponseCode::{FormErr, NXDomain, NoError, Refused, ServFail};
+        let address = || RData::A(A(V4.into()));
+        let wrong = Said::Wrong;
+        for (message, expected) in [
+            (message(NoError, true, vec![("Shop.cdn.example.", address())]), Said::Addresses(vec![V4.into()])),
+            (
+                message(
+                    NoError,
+                    true,
+                    vec![("e1.cdn.example.", address()), ("shop.cdn.example.", alias("e1.cdn.example."))],
+                ),
+                Said::Addresses(vec![V4.into()]),
+            ),
+            (
+                message(NXDomain, true, vec![("shop.cdn.example.", alias("e1.edge.example."))]),
+                Said::Alias(name("e1.edge.example.")),
+            ),
+            (message(NoError, true, vec![("other.cdn.example.", address())]), Said::NoData),
+            (
+                message(
+                    NoError,
+                    true,
+                    vec![("shop.cdn.example.", RData::AAAA(AAAA([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1].into())))],
+                ),
+                Said::NoData,
+            ),
+            (message(NXDomain, true, vec![]), wrong(Wrong::NxDomain)),
+            (message(NXDomain, false, vec![]), wrong(Wrong::Lame)),
+            (message(NoError, false, vec![("shop.cdn.example.", address())]), wrong(Wrong::Lame)),
+            (message(ServFail, false, vec![]), wrong(Wrong::ServFail)),
+            (message(Refused, false, vec![]), wrong(Wrong::Refused)),
+            (message(FormErr, false, vec![]), wrong(Wrong::Other(FormErr.to_string()))),
+        ] {
+            assert_eq!(says(&message), expected, "{message}");
+        }
+    }
+
+    #[test]
+    fn circles_of_aliases_end() {
+        let circle =
+            vec![("shop.cdn.example.", alias("b.cdn.example.")), ("b.cdn.example.", alias("shop.cdn.example."))];
+        let said = says(&message(ResponseCode::NoError, true, circle));
+        assert!(matches!(said, Said::Alias(_) | Said::NoData), "{said:?}");
+    }
+
+    /// A server that refers upwards or to where it was asked itself knows nothing of the zone (RFC 1034, 4.3.2).
+    #[test]
+    fn a_referral_leads_down() {
+        for (zone, leads) in [("shop.cdn.example.", true), ("cdn.example.", false), ("example.", false), (".", false)] {
+            let mut message = message(ResponseCode::NoError, false, vec![]);
+            message.add_authority(Record::from_rdata(name(zone), 20, RData::NS(NS(name("ns.example.")))));
+            message.add_additional(Record::from_rdata(name("ns.example."), 20, RData::A(A(V4.into()))));
+            let server = NameServer { name: name("ns.example."), glue: vec![V4.into()] };
+            let expected = Said::Referral(Referral { zone: name(zone), servers: vec![server] });
+            let said = says(&message);
+            assert_eq!(said, if leads { expected } else { Said::Wrong(Wrong::Lame) }, "{zone}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Replays of the shipped incidents: deterministic, within the bars that hold, and told on the command line.
+#![allow(clippy::panic, clippy::unwrap_used)] // A test that finds what it did not look for has failed.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use pointsman::sim::incidents;
+use pointsman::sim::replay::Replay;
+use pointsman::sim::replay::budget::Budget;
+use pointsman::sim::replay::document::Document;
+use pointsman::sim::replay::incident::Incident;
+use pointsman::sim::replay::peers::Peer;
+use pointsman::sim::replay::picture;
+use pointsman::sim::replay::report::Report;
+use pointsman::zone::folder::Settings;
+use pointsman::zone::load::read_text;
+use pointsman::zone::name::Name;
+
+fn replay(incident: Incident, against: &[Peer], seeds: u32) -> Replay {
+    let origin = Name::from_text(incidents::ORIGIN.as_bytes(), &Name::root()).unwrap();
+    let zone = incidents::zone(incident.suggested());
+    let names = read_text(&origin, zone.as_bytes(), &Settings::default()).zone.unwrap().steered;
+    Replay::new(incident, names, against.to_vec(), seeds).unwrap()
+}
+
+fn shipped(name: &str) -> Incident {
+    incidents::find(name).unwrap().unwrap()
+}
+
+fn played(name: &str, seeds: u32) -> Report {
+    replay(shipped(name), &[], seeds).run(NonZeroUsize::new(2).unwrap())
+}
+
+fn holds(report: &Report, budget: &str) {
+    for held in budget.parse::<Budget>().unwrap().check(report) {
+        assert!(held.held, "{}: {held}", report.incident.name);
+    }
+}
+
+/// A history of one's own: one candidate fails for ten minutes.
+const HISTORY: &str = r#"
+title = "A history"
+begin = "2026-01-01T09:55:00Z"
+end = "2026-01-01T11:00:00Z"
+
+[[span]]
+candidate = "www.replay.example/bunny"
+from = "2026-01-01T10:00:00Z"
+until = "2026-01-01T10:10:00Z"
+stage = "tls"
+"#;
+
+#[test]
+fn equal_seeds_give_equal_documents_on_any_number_of_threads() {
+    let replay = replay(shipped("2025-12-05-cloudflare"), &Peer::ALL, 3);
+    let told = |threads| {
+        let report = replay.run(NonZeroUsize::new(threads).unwrap());
+        (Document::new(&report, &[]).json(), picture::draw(&report))
+    };
+    let one = told(1);
+    assert_eq!(one, told(3));
+    assert!(one.1.starts_with("<svg ") && !one.1.contains("<script"));
+}
+
+#[test]
+fn the_fifth_of_december_is_one_flip_away_and_one_back() {
+    let report = played("2025-12-05-cloudflare", 6);
+    assert_eq!(report.total.hit, 12, "two of six names, six times");
+    holds(&report, "errors<30s,flips<=2,worst-flips<=2,early<=0,stray<=0,detected<13s,back<90m");
+    assert!((report.total.nothing.mean - 1500.0).abs() < 1e-6);
+}
+
+#[test]
+fn the_eighteenth_of_november_is_ridden_out() {
+    let report = played("2025-11-18-cloudflare", 4);
+    holds(&report, "errors<60s,flips<=2.7,worst-flips<=4,back<90m");
+}
+
+#[test]
+fn azure_costs_less_than_half_a_percent() {
+    holds(&played("2025-10-29-azure-front-door", 1), "errors<0.5%");
+}
+
+/// Twelve slots of five minutes, each good or bad by a toss, between good before and bad after, then good: 12/2 + 1/2 + 1.
+#[test]
+fn others_flip_as_often_as_the_provider_comes_and_goes() {
+    let replay = replay(shipped("2025-11-18-cloudflare"), &Peer::ALL, 1);
+    let preferred = &replay.preferred;
+    let names = &replay.names[..1];
+    for peer in Peer::ALL {
+        let flips: Vec<usize> = (0..200)
+            .map(|seed| {
+                let world = pointsman::sim::replay::world::World::new(&replay.incident, names, preferred, seed);
+                peer.answers(&world, &names[0], 0, seed).flips(world.begin, 3).len()
+            })
+            .collect();
+        let mean = flips.iter().sum::<usize>() as f64 / 200.0;
+        assert!((7.1..7.9).contains(&mean) && flips.iter().all(|flips| flips % 2 == 0), "{peer}: {mean}");
+    }
+}
+
+#[test]
+fn a_second_operator_of_name_servers_is_the_difference() {
+    let report = played("2016-10-21-dyn", 1);
+    let waves = 3600.0 * (2.0 + 281.0 / 60.0 + 85.0 / 60.0);
+    assert!(report.total.nothing.mean > waves - 3.0 * 60.0, "{:?}", report.total.nothing);
+    assert!(report.total.errors.mean < waves / 100.0, "{:?}", report.total.errors);
+    assert_eq!(report.total.flips.worst, 0.0);
+}
+
+#[test]
+fn a_history_is_about_its_candidate_alone() {
+    let incident = Incident::parse(HISTORY, "history", "history.toml").unwrap();
+    let replay = replay(incident, &[], 2);
+    assert_eq!((replay.names.len(), replay.untouched.len()), (1, 5));
+    let report = replay.run(NonZeroUsize::MIN);
+    assert_eq!((report.total.hit, report.total.of), (2, 2));
+    assert_eq!(report.shown.faults[0].what, "bunny: the TLS handshake failed");
+    holds(&report, "errors<60s,flips<=2");
+}
+
+fn pointsman(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_pointsman")).arg("replay").args(arguments).output().unwrap()
+}
+
+fn text(octets: &[u8]) -> String {
+    String::from_utf8(octets.to_vec()).unwrap()
+}
+
+#[test]
+fn the_command_line_tells_and_exits_as_it_should() {
+    let folder = tempfile::tempdir().unwrap();
+    let history = folder.path().join("history.toml");
+    std::fs::write(&history, HISTORY).unwrap();
+    let history = history.to_str().unwrap();
+    let wrong = folder.path().join("wrong.toml");
+    std::fs::write(&wrong, "title = 1").unwrap();
+    let zones = Path::new(env!("CARGO_MANIFEST_DIR")).join("zones");
+    let zones = zones.to_str().unwrap();
+    let table: [(&[&str], i32, &str); 12] = [
+        (&["--list"], 0, "2025-11-18-cloudflare"),
+        (&[history, "--seeds", "1"], 0, "doing nothing"),
+        (&[history, "--seeds", "1", "--format", "svg"], 0, "</svg>"),
+        (&[history, "--seeds", "1", "--budget", "errors<1h,flips<=2"], 0, "budget held: flips<=2"),
+        (&[history, "--seeds", "1", "--budget", "errors<1s"], 1, "the budget is missed: errors<1s is not so, it is"),
+        (&[history, "--budget", "errors<1"], 2, "`1` is not a span or a percentage"),
+        (&[history, "--against", "bind"], 2, "`bind` is not a rule"),
+        (&[history, "--seeds", "0"], 2, "0 is not in 1..=10000"),
+        (&[history, "--zones", zones], 2, "none of the 5 steered names has a provider"),
+        (&[wrong.to_str().unwrap()], 2, "wrong.toml"),
+        (&["2025-12-06-cloudflare"], 2, "is neither a file nor one of the shipped incidents"),
+        (&[], 2, "INCIDENT"),
+    ];
+    for (arguments, code, told) in table {
+        let output = pointsman(arguments);
+        let all = text(&output.stdout) + &text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {all}");
+        assert!(all.contains(told), "{arguments:?}: {all}");
+    }
+}
+
+#[test]
+fn zones_of_ones_own_are_replayed_and_others_told_as_untouched() {
+    let zones = Path::new(env!("CARGO_MANIFEST_DIR")).join("zones");
+    let zones = zones.to_str().unwrap();
+    let output = pointsman(&["2025-12-05-cloudflare", "--zones", zones, "--seeds", "1", "--format", "json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let names: Vec<&str> =
+        document["names"].as_array().unwrap().iter().map(|name| name["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["www.shop.example."]);
+    assert_eq!(document["untouched"].as_array().unwrap().len(), 4);
+    // Two of five clients are with the provider that fails.
+    let nothing = document["total"]["doing_nothing_seconds"]["mean"].as_f64().unwrap();
+    assert!((540.0..660.0).contains(&nothing), "{nothing}");
+    assert!(document["total"]["error_seconds"]["mean"].as_f64().unwrap() < 20.0);
+    let minutes = document["load"]["providers"]["cloudflare"].as_array().unwrap().len();
+    assert_eq!(minutes, 235);
+}
