@@ -122,6 +122,7 @@ pub async fn start(config: Config, config_file: Option<ConfigFile>) -> Result<Se
         families_without_route: Arc::new(move || routes.missing()),
         udp_dropped: Arc::new(move || dropped().udp_dropped),
         tcp_connections: Arc::new(move || open().tcp_open),
+        threads: bound_dns.threads(),
         serving: serving_now,
         database,
         stop: stop_controller.clone(),

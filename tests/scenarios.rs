@@ -981,7 +981,13 @@ fn fault(words: &[&str]) -> Fault {
         "slow" => Stage::Slow,
         "expired" => {
             let certificate = Some(CertificateFault::Expired);
-            return Fault { stage: Stage::Tls, status: None, certificate, reason: "certificate expired".to_owned() };
+            return Fault {
+                stage: Stage::Tls,
+                status: None,
+                certificate,
+                page: None,
+                reason: "certificate expired".to_owned(),
+            };
         }
         other => panic!("no fault {other}"),
     };

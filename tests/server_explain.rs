@@ -10,7 +10,7 @@ use std::net::TcpStream;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
 use serde_json::{Value, json};
-use support::{Server, Site, Targets, eventually, question};
+use support::{Server, Site, Targets, eventually, question, said, until};
 
 fn site() -> (Site, Targets, Server) {
     let (site, targets) = (Site::new(), Targets::new(2));
@@ -109,4 +109,56 @@ fn well_formed(text: &str) {
     let doubled: Vec<_> = types.iter().chain(&samples).filter(|(_, count)| **count > 1).collect();
     assert!(doubled.is_empty(), "{doubled:?}");
     assert!(types.len() > 20 && types.keys().all(|name| name.starts_with("pointsman_")), "{types:?}");
+}
+
+/// The history outlives restarts, and says how far it reaches.
+#[test]
+fn the_past_is_explained_from_the_events_and_exported_as_an_incident() {
+    const NAME: &str = "www.shop.example.";
+    let (site, targets) = (Site::new(), Targets::new(2));
+    site.zone("shop.example", &targets.steered("www", ""));
+    let server = site.start();
+    server.wait_ready();
+    server.wait_standing(NAME, "bunny", "up");
+    server.wait_standing(NAME, "cloudflare", "up");
+    let nothing = site.run(&["events", "--export"]);
+    assert_eq!(nothing.status.code(), Some(2), "nothing failed yet: {}", said(&nothing));
+    targets.set(0, 500);
+    server.wait_for(NAME, targets.address(1));
+    let decisions = || {
+        let page = server.document(&format!("/v1/events?kind=decision&subject={NAME}"));
+        page["events"].as_array().expect("a list").clone()
+    };
+    let moved = until("the move is stored", || {
+        let last = decisions().first().cloned()?;
+        (last["to"] == "cloudflare 100%").then_some(last)
+    });
+    server.stop();
+
+    let server = site.start();
+    let at = |time: &str| server.document(&format!("/v1/explain?name=WWW.shop.example&at={time}"));
+    let time: jiff::Timestamp = moved["at"].as_str().and_then(|at| at.parse().ok()).expect("a time");
+    let told = at(&time.to_string());
+    assert_eq!(told["answers"][0]["answer"], "cloudflare 100%", "{told}");
+    assert_eq!((&told["answers"][0]["event"], &told["answers"][0]["why"]), (&moved["id"], &moved["why"]));
+    let bunny = told["candidates"].as_array().expect("a list").iter().find(|candidate| candidate["id"] == "bunny");
+    assert!(bunny.is_some_and(|bunny| bunny["standing"] == "down" && bunny["why"].as_str().is_some()), "{told}");
+    let before = at(&(time - std::time::Duration::from_millis(1)).to_string());
+    assert_eq!(before["answers"][0]["answer"], "bunny 100%", "{before}");
+    let long_ago = at("2020-01-01T00:00:00Z");
+    assert_eq!(long_ago["answers"], serde_json::json!([]));
+    assert!(long_ago["steps"][0].as_str().is_some_and(|step| step.contains("not known")), "{long_ago}");
+    assert_eq!(server.get(&format!("/v1/explain?name={NAME}&at={time}&type=A")).status, 400);
+
+    let table = site.run(&["explain", NAME, "--at", &time.to_string()]);
+    for part in ["cloudflare 100%", "bunny down since", "events reach back to"] {
+        assert!(said(&table).contains(part), "{part}: {}", said(&table));
+    }
+    let output = site.run(&["events", "--export", "--since", "1h"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let file: toml::Table = String::from_utf8_lossy(&output.stdout).parse().expect("TOML");
+    let span = &file["span"][0];
+    assert_eq!((span["candidate"].as_str(), span["status"].as_integer()), (Some("www.shop.example./bunny"), Some(500)));
+    assert!(span["from"].as_str() < span["until"].as_str(), "{span}");
+    server.stop();
 }

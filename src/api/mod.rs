@@ -16,7 +16,8 @@
 //! | GET | `/v1/names/{name}` | one of them |
 //! | GET | `/v1/zones` | zones, and what is wrong with their files |
 //! | GET | `/v1/events` | history, newest first: `subject`, `kind`, `since`, `until`, `before`, `limit` |
-//! | GET | `/v1/explain` | what would be answered, and why: `name`, `type`, `client` |
+//! | GET | `/v1/explain` | what would be answered, and why: `name`, `type`, `client`; or what was: `name`, `at` |
+//! | GET | `/v1/jurisdiction` | seconds and answers by name, provider and home: `from`, `to`, `name` |
 //! | GET | `/v1/overrides` | overrides in force |
 //! | POST | `/v1/overrides` | drain, pin, freeze |
 //! | DELETE | `/v1/overrides/{id or subject}` | release, with `reason` |
@@ -45,6 +46,7 @@ mod author;
 mod change;
 pub mod health;
 mod host;
+mod jurisdiction;
 pub mod metrics;
 mod params;
 pub mod problem;

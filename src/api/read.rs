@@ -20,6 +20,7 @@ use super::subject::{canonical, parse_name};
 use super::{Shared, scrape};
 use crate::controller::message::{EventFilter, ExplainError, ExplainQuery, Request};
 use crate::controller::view::{EventPage, Explanation, NameView, OverrideView, Overview, ProviderView, ZoneView};
+use crate::steer::time::Time;
 
 type Api = State<Arc<Shared>>;
 
@@ -121,12 +122,11 @@ fn event_subject(text: &str) -> String {
     parsed.unwrap_or_else(|_| text.to_owned())
 }
 
-pub async fn explain(
-    State(shared): Api,
-    Extension(peer): Extension<Peer>,
-    uri: Uri,
-) -> Result<Json<Explanation>, Problem> {
-    let params = Params::of(&uri, &["name", "type", "client"])?;
+pub async fn explain(State(shared): Api, Extension(peer): Extension<Peer>, uri: Uri) -> Result<Response, Problem> {
+    let params = Params::of(&uri, &["name", "type", "client", "at"])?;
+    if let Some(at) = params.moment("at")? {
+        return explain_past(&shared, &params, at).await;
+    }
     let own = match peer {
         Peer::Tcp { remote, .. } => remote.ip().to_canonical(),
         Peer::Socket { .. } => std::net::Ipv4Addr::LOCALHOST.into(),
@@ -137,10 +137,21 @@ pub async fn explain(
         client: params.prefix("client")?.unwrap_or(own.into()),
     };
     let explained = ask(&shared.controller, |reply| Request::Explain(query, reply)).await?;
-    explained.map(Json).map_err(|error| match error {
+    explained.map(|explained: Explanation| document(&explained)).map_err(|error| match error {
         ExplainError::NotOurs(_) => Problem::not_found(error.to_string()),
         ExplainError::BadName(_) | ExplainError::BadType(_) => Problem::bad_request(error.to_string()),
     })
+}
+
+/// For the past there is no question: events know what a name answered to whom, and not to which type.
+async fn explain_past(shared: &Shared, params: &Params, at: Time) -> Result<Response, Problem> {
+    if let Some(odd) = ["type", "client"].into_iter().find(|name| params.text(name).is_some()) {
+        return Err(wrong(odd, &"of the past only what the name answered is kept; leave it out with `at`"));
+    }
+    let name = parse_name(&params.required("name")?).map_err(|error| Problem::bad_request(error.to_string()))?;
+    let told = ask(&shared.controller, |reply| Request::ExplainPast(name, at, reply)).await?;
+    let told = told.map_err(|error| Problem::unavailable(format!("the history cannot be read: {error}")))?;
+    Ok(document(&told))
 }
 
 pub async fn overrides(State(shared): Api, uri: Uri) -> Result<Json<Vec<OverrideView>>, Problem> {
@@ -163,7 +174,6 @@ fn document(value: &impl Serialize) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::steer::time::Time;
 
     fn query(text: &str) -> Result<EventFilter, String> {
         let uri = format!("/v1/events?{text}").parse().expect("a good URI");

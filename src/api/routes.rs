@@ -11,10 +11,10 @@ use axum::response::Response;
 use axum::routing::{delete, get, post};
 
 use super::problem::Problem;
-use super::{Shared, change, host, read};
+use super::{Shared, change, host, jurisdiction, read};
 
 /// Methods, path and meaning of every route, as `GET /` tells them.
-pub const ROUTES: [(&str, &str, &str); 15] = [
+pub const ROUTES: [(&str, &str, &str); 16] = [
     ("GET", "/health", "the verdict on everything, application/health+json"),
     ("GET", "/livez", "200 while the process and its controller run"),
     ("GET", "/readyz", "200 while it serves and the first round of probes is over"),
@@ -24,7 +24,8 @@ pub const ROUTES: [(&str, &str, &str); 15] = [
     ("GET", "/v1/names/{name}", "one steered name"),
     ("GET", "/v1/zones", "zones, and what is wrong with their files"),
     ("GET", "/v1/events", "history, newest first: subject, kind, since, until, before, limit"),
-    ("GET", "/v1/explain", "what would be answered, and why: name, type, client"),
+    ("GET", "/v1/explain", "what would be answered, and why: name, type, client; or what was: name, at"),
+    ("GET", "/v1/jurisdiction", "seconds and answers by name, provider and home: from, to, name"),
     ("GET", "/v1/overrides", "overrides in force"),
     ("POST", "/v1/overrides", "drain, pin or freeze"),
     ("DELETE", "/v1/overrides/{id or subject}", "release: reason"),
@@ -46,6 +47,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/zones", get(read::zones))
         .route("/v1/events", get(read::events))
         .route("/v1/explain", get(read::explain))
+        .route("/v1/jurisdiction", get(jurisdiction::jurisdiction))
         .route("/v1/overrides", get(read::overrides).post(change::place))
         // Subjects hold slashes: `www.shop.example./bunny`.
         .route("/v1/overrides/{*which}", delete(change::release))

@@ -35,6 +35,9 @@ pub struct EventsArgs {
     /// At most this many
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
+    /// Print an incident file of what failed in that time, for `pointsman replay`: all pages of it
+    #[arg(long, conflicts_with_all = ["kind", "before", "limit", "format"])]
+    export: bool,
     /// How to print it: `table` for people, `json` for programs
     #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
     format: Format,
@@ -53,6 +56,9 @@ pub fn run(args: &EventsArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
         ("limit", Some(args.limit.to_string())),
     ];
     let client = Client::find(&args.server, globals)?;
+    if args.export {
+        return export(args, &client);
+    }
     let text = client.text(&with_query("/v1/events", &params))?;
     if args.format == Format::Json {
         print::json(&text)?;
@@ -63,8 +69,36 @@ pub fn run(args: &EventsArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// All pages, as one incident file.
+fn export(args: &EventsArgs, client: &Client) -> anyhow::Result<ExitCode> {
+    let now = client.document::<Overview>("/v1/status")?.now;
+    let moment = |text: &Option<String>| -> anyhow::Result<Option<Timestamp>> {
+        text.as_deref().map(|text| Ok(moment(text, crate::api::span::now())?.parse()?)).transpose()
+    };
+    let (since, until) = (moment(&args.since)?, moment(&args.until)?);
+    let mut events = Vec::new();
+    let mut before: Option<u64> = None;
+    loop {
+        let params = [
+            ("subject", args.subject.clone()),
+            ("since", since.map(|since| since.to_string())),
+            ("until", until.map(|until| until.to_string())),
+            ("before", before.map(|before| before.to_string())),
+            ("limit", Some("1000".to_owned())),
+        ];
+        let page: EventPage = client.document(&with_query("/v1/events", &params))?;
+        events.extend(page.events);
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
+    }
+    print::out(&super::export::incident(&events, since, until.unwrap_or(now).min(now))?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// RFC 3339, from a span before `now` or from itself.
-fn moment(text: &str, now: Time) -> anyhow::Result<String> {
+pub fn moment(text: &str, now: Time) -> anyhow::Result<String> {
     if let Ok(span) = parse_span(text) {
         let millis = i64::try_from(now.before(span).0)?;
         return Ok(Timestamp::from_millisecond(millis)?.to_string());

@@ -10,8 +10,9 @@ use jiff::Timestamp;
 
 use super::client::{Client, ServerArgs, with_query};
 use super::table::terminal;
-use super::text::clean;
-use super::{Format, Globals, names, print};
+use super::text::{absolute, clean};
+use super::{Format, Globals, events, names, print};
+use crate::controller::past::PastExplanation;
 use crate::controller::view::{Explanation, Overview};
 
 #[derive(Clone, Debug, Args)]
@@ -21,6 +22,9 @@ pub struct ExplainArgs {
     /// The record type that is asked for
     #[arg(long = "type", value_name = "TYPE", default_value = "A")]
     rtype: String,
+    /// What it answered then, from the history: a span before now (`2h`), or a time (`2025-12-05T08:47:00Z`)
+    #[arg(long, value_name = "SPAN|TIME", conflicts_with_all = ["rtype", "client"])]
+    at: Option<String>,
     /// The client that asks, or the prefix that a resolver asks for [default: this machine]
     #[arg(long, value_name = "ADDRESS|PREFIX", value_parser = client)]
     client: Option<String>,
@@ -43,6 +47,9 @@ fn client(text: &str) -> Result<String, String> {
 
 pub fn run(args: &ExplainArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
     let client = Client::find(&args.server, globals)?;
+    if let Some(at) = &args.at {
+        return past(args, &client, at);
+    }
     let params =
         [("name", Some(args.name.clone())), ("type", Some(args.rtype.clone())), ("client", args.client.clone())];
     let text = client.text(&with_query("/v1/explain", &params))?;
@@ -53,6 +60,46 @@ pub fn run(args: &ExplainArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
         print::out(&render(&client.parse(&text)?, now, terminal()))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn past(args: &ExplainArgs, client: &Client, at: &str) -> anyhow::Result<ExitCode> {
+    let at = events::moment(at, crate::api::span::now())?;
+    let text = client.text(&with_query("/v1/explain", &[("name", Some(args.name.clone())), ("at", Some(at))]))?;
+    match args.format {
+        Format::Json => print::json(&text)?,
+        Format::Table => print::out(&render_past(&client.parse(&text)?))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn render_past(told: &PastExplanation) -> String {
+    let answers: Vec<_> = told.answers.iter().map(|answer| clean(&answer.answer)).collect();
+    let answers = if answers.is_empty() { "not known".to_owned() } else { answers.join("; ") };
+    let mut text = format!("{} at {}: {answers}\n\nwhy\n", clean(&told.name), absolute(told.at));
+    for (at, step) in told.steps.iter().enumerate() {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{:>3}. {}", at + 1, clean(step));
+    }
+    if !told.candidates.is_empty() {
+        text.push_str("\ncandidates then\n");
+    }
+    for candidate in &told.candidates {
+        let since = candidate.since.map_or_else(String::new, |since| format!(" since {}", absolute(since)));
+        let why = candidate.why.as_deref().map_or_else(String::new, |why| format!(": {why}"));
+        let _ = writeln!(text, "    {} {}{since}{}", clean(&candidate.id), candidate.standing, clean(&why));
+    }
+    if !told.overrides.is_empty() {
+        text.push_str("\noverrides in force then\n");
+    }
+    for event in &told.overrides {
+        let _ = writeln!(text, "    {}: {}", clean(&event.subject), clean(&event.why));
+    }
+    match told.history_since {
+        Some(since) => writeln!(text, "\nevents reach back to {}", absolute(since)),
+        None => writeln!(text, "\nthere are no events"),
+    }
+    .unwrap_or_default();
+    text
 }
 
 fn render(explanation: &Explanation, now: Timestamp, terminal: Option<usize>) -> String {

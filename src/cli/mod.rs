@@ -3,7 +3,7 @@
 //! A subcommand is a struct of arguments and a function `run(&Args, &Globals) -> anyhow::Result<ExitCode>`. Exit codes:
 //! 0 fine, 1 failed while running, 2 bad usage or input ([`BadInput`], and what the server calls bad).
 //!
-//! `status`, `zones`, `explain`, `events`, `drain`, `pin`, `freeze` and `release` are clients of the API: they find the server by
+//! `status`, `zones`, `explain`, `events`, `jurisdiction`, `drain`, `pin`, `freeze` and `release` are clients of the API: they find the server by
 //! its control socket, or by `--api`, ask, and print a table for people or the API's documents for programs.
 
 pub mod check;
@@ -12,6 +12,8 @@ mod config;
 mod demo;
 mod events;
 mod explain;
+mod export;
+mod jurisdiction;
 pub mod log;
 mod names;
 mod overrides;
@@ -105,6 +107,8 @@ enum Command {
     Events(events::EventsArgs),
     /// Play an outage in simulated time, and tell what visitors would have met
     Replay(replay::ReplayArgs),
+    /// Tell for how long and how often which provider answered, under which law
+    Jurisdiction(jurisdiction::JurisdictionArgs),
     /// Print the configuration with every default and its meaning, or check a file
     Config(config::ConfigArgs),
 }
@@ -154,6 +158,7 @@ fn dispatch(command: &Command, globals: &Globals) -> anyhow::Result<ExitCode> {
         Command::Release(args) => overrides::release(args, globals),
         Command::Events(args) => events::run(args, globals),
         Command::Replay(args) => replay::run(args, globals),
+        Command::Jurisdiction(args) => jurisdiction::run(args, globals),
     }
 }
 

@@ -55,6 +55,7 @@ impl Site {
             families_without_route: Arc::new(Vec::new),
             udp_dropped: Arc::new(|| 0),
             tcp_connections: Arc::new(|| 0),
+            threads: 4,
             database: watch::channel(None).0,
             serving: serving_now,
             stop: CancellationToken::new(),

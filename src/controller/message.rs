@@ -3,10 +3,12 @@
 use ipnet::IpNet;
 use tokio::sync::{mpsc, oneshot};
 
+use super::jurisdiction::Jurisdiction;
+use super::past::PastExplanation;
 use super::view::{EventPage, Explanation, NameView, OverrideView, Overview, ProviderView, ReloadReport, ZoneView};
 use crate::steer::overrides::Order;
 use crate::steer::time::Time;
-pub use crate::store::EventFilter;
+pub use crate::store::{EventFilter, ServedQuery, StoreError};
 
 /// The way to the controller.
 pub type Sender = mpsc::Sender<Request>;
@@ -22,8 +24,12 @@ pub enum Request {
     Names(Option<String>, Reply<Vec<NameView>>),
     Zones(Reply<Vec<ZoneView>>),
     Explain(ExplainQuery, Reply<Result<Explanation, ExplainError>>),
+    /// What a name (as it is kept: lower case, absolute) answered at a time.
+    ExplainPast(String, Time, Reply<Result<PastExplanation, StoreError>>),
     /// Newest first.
     Events(EventFilter, Reply<EventPage>),
+    /// Who answered for how long.
+    Jurisdiction(ServedQuery, Reply<Result<Jurisdiction, StoreError>>),
     Overrides(Reply<Vec<OverrideView>>),
     Place(NewOverride, Reply<Result<OverrideView, OverrideError>>),
     Release(Release, Reply<Result<Vec<OverrideView>, OverrideError>>),

@@ -12,15 +12,18 @@
 //! acknowledged by a task of its own once the store says that it is kept.
 
 mod areas;
+mod books;
 mod clock;
 mod explain;
 #[cfg(test)]
 mod figures;
 mod folders;
 mod inquire;
+pub mod jurisdiction;
 mod keeping;
 pub mod message;
 mod overrides;
+pub mod past;
 mod publish;
 mod reload;
 mod retired;
@@ -71,6 +74,8 @@ pub struct Parts {
     pub udp_dropped: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// TCP connections that are open.
     pub tcp_connections: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// Threads that answer, and count in the tally that is published.
+    pub threads: usize,
     pub serving: channel::Receiver<Serving>,
     /// Told of the database of countries as it was read last, so that a change of it is seen.
     pub database: channel::Sender<Option<DatabaseFile>>,

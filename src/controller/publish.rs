@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::task::Task;
 use crate::image::Image;
 use crate::image::published::{FlattenedSet, FlattenedSets, Published, Selected, SelectedAreas, Selection};
+use crate::image::tally::Tally;
 use crate::steer::areas::PLAIN;
 use crate::steer::observation::CandidateKey;
 use crate::steer::policy::{Shape, SteeredName, Target};
@@ -102,7 +103,8 @@ impl Task {
         let image = Arc::new(image);
         let slots = image.slots();
         // `install` has decided every name that the image holds.
-        let decisions = slots.iter().map_while(|name| self.selected(&name.name)).collect();
+        let tally = self.open_books(&image);
+        let decisions = (0..).zip(slots).map_while(|(slot, name)| self.selected(&name.name, slot)).collect();
         // A zone may hold a name that stands in a deeper zone too; only the one that answers is steered.
         let steered =
             |name: &Arc<SteeredName>| self.steering.name(&name.name).is_some_and(|own| Arc::ptr_eq(own, name));
@@ -110,7 +112,8 @@ impl Task {
         self.slots = slots.map(|(slot, name)| (name.name.clone(), slot)).collect();
         self.sets_changed.clear();
         let flattened = FlattenedSets(image.slots().iter().map(|name| self.sets_of(name)).collect());
-        self.publish(image, Arc::new(flattened), Arc::new(Selection(decisions)));
+        self.publish(image, Arc::new(flattened), Arc::new(Selection(decisions)), tally);
+        self.book_decisions(None);
     }
 
     /// The same image with new decisions for these names, and new sets for those whose sets changed. What changed for no
@@ -122,13 +125,20 @@ impl Task {
             names if names.is_empty() => published.flattened.clone(),
             names => self.flattened(&published, &names),
         };
-        self.publish(published.image.clone(), flattened, selection);
+        self.publish(published.image.clone(), flattened, selection, published.tally.clone());
+        self.book_decisions(Some(names));
     }
 
-    fn publish(&mut self, image: Arc<Image>, flattened: Arc<FlattenedSets>, selection: Arc<Selection>) {
+    fn publish(
+        &mut self,
+        image: Arc<Image>,
+        flattened: Arc<FlattenedSets>,
+        selection: Arc<Selection>,
+        tally: Arc<Tally>,
+    ) {
         self.generation += 1;
         let areas = self.areas.areas.clone();
-        let new = Published { generation: self.generation, image, flattened, selection, areas };
+        let new = Published { generation: self.generation, image, flattened, selection, areas, tally };
         let old = self.published.swap(Arc::new(new));
         self.retired.add(old, Instant::now());
     }
@@ -136,23 +146,28 @@ impl Task {
     fn selection(&self, published: &Published, names: &[Arc<str>]) -> Arc<Selection> {
         let mut selection = published.selection.0.clone();
         for name in names {
-            let slot = self.slots.get(name).and_then(|slot| selection.get_mut(*slot));
-            if let (Some(entry), Some(selected)) = (slot, self.selected(name)) {
+            let Some(&slot) = self.slots.get(name) else { continue };
+            if let (Some(entry), Some(selected)) = (selection.get_mut(slot), self.selected(name, slot)) {
                 *entry = selected;
             }
         }
         Arc::new(Selection(selection))
     }
 
-    /// The decisions of one name, for all its area rules.
-    fn selected(&self, name: &str) -> Option<Selected> {
+    /// The decisions of the name in a slot, for all its area rules.
+    fn selected(&self, name: &str, slot: usize) -> Option<Selected> {
         let plain = self.steering.decision(name, PLAIN)?.clone();
         let rules = self.steering.areas(name).filter(|rules| !rules.is_plain());
         let areas = rules.map(|rules| {
             let decisions = (0..rules.count()).map_while(|area| self.steering.decision(name, area).cloned());
             Arc::new(SelectedAreas::new(rules.clone(), decisions))
         });
-        Some(Selected::new(plain, areas))
+        let candidates = self.steering.name(name).map_or(0, |name| name.candidates.len());
+        let selected = Selected::new(plain, areas);
+        Some(match self.books.cells(slot) {
+            Some(first) => selected.counted(first, candidates),
+            None => selected,
+        })
     }
 
     fn flattened(&self, published: &Published, names: &HashSet<Arc<str>>) -> Arc<FlattenedSets> {

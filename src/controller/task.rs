@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::areas::{DatabaseFile, KnownAreas};
+use super::books::Books;
 use super::keeping::Keeping;
 use super::message::{EventFilter, Reply, Request};
 use super::publish::Resolved;
@@ -66,6 +67,7 @@ pub(super) struct Task {
     pub(super) retired: Retired,
     pub(super) generation: u64,
     pub(super) keeping: Keeping,
+    pub(super) books: Books,
     pub(super) open_state: OpenState,
     pub(super) next_override: u64,
     next_event: u64,
@@ -91,7 +93,7 @@ pub(super) struct Task {
 impl Task {
     pub(super) fn new(parts: Parts, requests: mpsc::Receiver<Request>) -> Self {
         let started = parts.clock.now();
-        let kept = parts.opened.kept;
+        let mut kept = parts.opened.kept;
         Self {
             config: parts.config,
             config_file: parts.config_file,
@@ -110,6 +112,7 @@ impl Task {
             retired: Retired::default(),
             generation: kept.generation,
             keeping: Keeping::new(parts.opened.store, &kept),
+            books: Books::new(&mut kept.ledger, parts.threads, started),
             open_state: parts.opened.state,
             next_override: kept.last_override + 1,
             next_event: kept.last_event + 1,
@@ -143,8 +146,9 @@ impl Task {
         loop {
             let tick = self.steering.next_tick().map(|tick| self.clock.instant(tick));
             let wake = tick.into_iter().chain(self.retired.next_look()).fold(housekeeping, Instant::min);
+            let wake = wake.min(self.books.next());
             tokio::select! {
-                () = self.stop.cancelled() => return,
+                () = self.stop.cancelled() => return self.close_books().await,
                 Some(request) = self.requests.recv() => self.answer(request),
                 Some(report) = next_report(&mut self.reports, not_before) => {
                     self.take_in(report);
@@ -157,6 +161,9 @@ impl Task {
                     if housekeeping <= Instant::now() {
                         housekeeping = Instant::now() + HOUSEKEEPING;
                         self.forget_old_sets(self.clock.now());
+                    }
+                    if self.books.next() <= Instant::now() {
+                        self.keep_books();
                     }
                     let texts = self.keeping.texts();
                     self.retired.tick(Instant::now(), || texts.are_settled());
@@ -174,7 +181,9 @@ impl Task {
             Request::Names(name, reply) => drop(reply.send(self.names(name.as_deref()))),
             Request::Zones(reply) => drop(reply.send(self.zones())),
             Request::Explain(query, reply) => drop(reply.send(self.explain(&query))),
+            Request::ExplainPast(name, at, reply) => self.explain_past(name, at, reply),
             Request::Events(query, reply) => self.events(query, reply),
+            Request::Jurisdiction(query, reply) => self.jurisdiction(query, reply),
             Request::Overrides(reply) => drop(reply.send(self.overrides_in_force())),
             Request::Place(order, reply) => self.place(order, reply),
             Request::Release(release, reply) => self.release(&release, reply),

@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 
 use super::sys;
 use crate::image::Reply;
+use crate::image::tally::Tally;
 
 /// Response codes that are told apart: 0 to 23, as far as the registry goes (RFC 6895, section 2.3).
 pub const RCODES: usize = 24;
@@ -42,6 +43,8 @@ pub struct Counters {
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(super) struct Lane {
+    /// Among the lanes of all threads.
+    number: usize,
     received: AtomicU64,
     rcodes: [AtomicU64; RCODES],
     truncated: AtomicU64,
@@ -72,11 +75,15 @@ struct Udp {
 
 impl Lane {
     /// Counts one message and what became of it.
-    pub(super) fn count(&self, reply: Reply) {
+    pub(super) fn count(&self, reply: Reply, tally: &Tally) {
         add(&self.received, 1);
         match reply {
             Reply::Silence => add(&self.dropped, 1),
-            Reply::Message { rcode, truncated, .. } => {
+            Reply::Message { rcode, truncated, cell, .. } => {
+                // A truncated one carries no records: its client asks again over TCP.
+                if let (Some(cell), false) = (cell, truncated) {
+                    tally.count(self.number, cell);
+                }
                 if let Some(count) = self.rcodes.get(usize::from(rcode)) {
                     add(count, 1);
                 }
@@ -128,8 +135,11 @@ fn drops(socket: &UdpSocket) -> u64 {
 impl Shared {
     /// With these UDP sockets, and so many TCP threads.
     pub(super) fn new(sockets: &[Arc<UdpSocket>], tcp: usize) -> Self {
-        let udp = sockets.iter().map(|socket| Udp { lane: Arc::default(), socket: Arc::downgrade(socket) }).collect();
-        Self { udp, tcp: (0..tcp).map(|_| Arc::default()).collect(), ..Self::default() }
+        let lane = |number| Arc::new(Lane { number, ..Lane::default() });
+        let udp = sockets.iter().enumerate();
+        let udp = udp.map(|(number, socket)| Udp { lane: lane(number), socket: Arc::downgrade(socket) }).collect();
+        let tcp = (sockets.len()..sockets.len() + tcp).map(lane).collect();
+        Self { udp, tcp, ..Self::default() }
     }
 
     /// The lanes of the UDP threads, in the order of the sockets.
@@ -140,6 +150,11 @@ impl Shared {
     /// The lanes of the TCP threads.
     pub(super) fn tcp_lanes(&self) -> impl Iterator<Item = Arc<Lane>> {
         self.tcp.iter().cloned()
+    }
+
+    /// How many threads there are.
+    pub(super) fn lanes(&self) -> usize {
+        self.udp.len() + self.tcp.len()
     }
 
     pub(super) fn fold(&self) -> Counters {

@@ -94,6 +94,11 @@ pub struct Running {
 }
 
 impl Bound {
+    /// Threads that will answer, each with a number of its own in the published tally.
+    pub fn threads(&self) -> usize {
+        self.shared.lanes()
+    }
+
     /// A reader of the counters that outlives this, and the server too.
     pub fn reader(&self) -> impl Fn() -> Counters + Clone + Send + Sync + 'static + use<> {
         let shared = self.shared.clone();

@@ -113,7 +113,7 @@ impl Worker {
         let published = self.published.load();
         while let Some((query, client, out)) = self.batch.next() {
             let reply = answer(published, query, client, Transport::Udp, self.numbers.next(), out);
-            self.lane.count(reply);
+            self.lane.count(reply, &published.tally);
             if let Reply::Message { len, .. } = reply {
                 self.batch.answer(len);
             }

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use super::published::Published;
 use super::query::{Edns, HEADER, LowerName, Malformed, OPCODE_QUERY, Query, Tsig};
+use super::tally::Cell;
 use super::walk::{Observer, Outcome, Unobserved, Walk};
 use super::writer::{QUESTION, Writer};
 use super::{Image, MAX_NSID, MAX_TCP, MAX_UDP, quick};
@@ -40,8 +41,8 @@ pub enum Transport {
 pub enum Reply {
     /// Nothing.
     Silence,
-    /// The first `len` octets of the buffer. The rest is for counters.
-    Message { len: usize, rcode: u16, truncated: bool },
+    /// The first `len` octets of the buffer. The rest is for counters; `cell` is what a steered answer counts for.
+    Message { len: usize, rcode: u16, truncated: bool, cell: Option<Cell> },
 }
 
 /// Response codes (RFC 6895, section 2.3).
@@ -237,7 +238,7 @@ fn without_edns(query: &[u8], question_end: Option<usize>, rcode: u16, out: &mut
     place.copy_from_slice(octets);
     let outcome = Outcome { rcode, ..Outcome::default() };
     header(query, &outcome, u16::from(question_end.is_some()), 0, out);
-    Reply::Message { len: end, rcode, truncated: false }
+    Reply::Message { len: end, rcode, truncated: false, cell: None }
 }
 
 /// FORMERR for an OPT with faulty options.
@@ -252,7 +253,7 @@ fn faulty_edns(image: &Image, query: &[u8], end: usize, edns: Edns, out: &mut [u
     tail.opt(image, edns, &outcome);
     let len = tail.at;
     header(query, &outcome, 1, 1, out);
-    Reply::Message { len, rcode: rcode::FORMERR, truncated: false }
+    Reply::Message { len, rcode: rcode::FORMERR, truncated: false, cell: None }
 }
 
 impl Edns {
@@ -272,7 +273,7 @@ fn finish(image: &Image, query: &[u8], question: &Query, outcome: &Outcome, end:
     let signed = question.tsig.as_ref().is_some_and(|tsig| tail.tsig(query, tsig));
     let len = tail.at;
     header(query, outcome, 1, u16::from(question.edns.is_some()) + u16::from(signed), out);
-    Reply::Message { len, rcode: outcome.rcode, truncated: outcome.truncated }
+    Reply::Message { len, rcode: outcome.rcode, truncated: outcome.truncated, cell: outcome.cell }
 }
 
 /// Writes where room was reserved before.

@@ -24,6 +24,7 @@
 //! | `quick` | the ordinary answers, by copying |
 //! | `walk` | all others: RFC 1034, section 4.3.2: wildcards, CNAME and DNAME chains, referrals, denials |
 //! | `steered` | the answers that move |
+//! | `tally` | which candidate answered how often |
 //! | `subnet` | for whom is asked, and for whom an answer holds (EDNS Client Subnet) |
 //! | `writer` | octets of a message, names compressed |
 //! | `explain` | the same path, with every step told |
@@ -43,6 +44,7 @@ mod rdata;
 mod steered;
 mod subnet;
 mod table;
+pub mod tally;
 mod walk;
 mod words;
 mod writer;

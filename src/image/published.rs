@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Image;
 use super::areas::Areas;
+use super::tally::{Cell, Tally};
 use crate::steer::areas::AreaRules;
 use crate::steer::decision::{Decision, Source};
 
@@ -17,6 +18,8 @@ pub struct Published {
     pub flattened: Arc<FlattenedSets>,
     pub selection: Arc<Selection>,
     pub areas: Arc<Areas>,
+    /// Where the threads count what they answer.
+    pub tally: Arc<Tally>,
 }
 
 /// The decisions in force for each steered name, by its slot in the image.
@@ -55,6 +58,8 @@ pub(super) struct Brief {
     pub(super) is_whole: bool,
     /// Whether all is said: few intervals, and no candidate leaves a family out.
     is_all: bool,
+    /// The row of cells that its answers are counted in.
+    pub(super) cells: Cell,
 }
 
 /// Intervals that a brief has room for.
@@ -69,6 +74,22 @@ impl From<Arc<Decision>> for Selected {
 impl Selected {
     pub fn new(plain: Arc<Decision>, areas: Option<Arc<SelectedAreas>>) -> Self {
         Self { brief: Brief::of(&plain), plain, areas }
+    }
+
+    /// The same, counted in these cells: `candidates` and one more for each area rule, the plain one first.
+    #[must_use]
+    pub fn counted(mut self, first: Cell, candidates: usize) -> Self {
+        self.brief.cells = first;
+        if let Some(areas) = &mut self.areas {
+            let rows = &mut Arc::make_mut(areas).decisions;
+            (0..).zip(rows).for_each(|(rule, (brief, _))| brief.cells = first.after(rule * (candidates + 1)));
+        }
+        self
+    }
+
+    /// The first of its cells.
+    pub fn cells(&self) -> Cell {
+        self.brief.cells
     }
 
     /// None where the decision itself must be looked at.
@@ -86,6 +107,7 @@ impl Brief {
             candidates: [0; INTERVALS],
             is_whole: false,
             is_all: false,
+            cells: Cell::NONE,
         };
         let Source::Candidates(shares) = &decision.source else { return brief };
         let count = shares.intervals().count();
@@ -122,6 +144,11 @@ impl SelectedAreas {
         Self { rules, decisions }
     }
 
+    /// By the number of the area rule.
+    pub fn decisions(&self) -> impl Iterator<Item = &Arc<Decision>> {
+        self.decisions.iter().map(|(_, decision)| decision)
+    }
+
     pub fn rules(&self) -> &AreaRules {
         &self.rules
     }
@@ -130,6 +157,11 @@ impl SelectedAreas {
     pub fn at(&self, place: u16) -> Option<(usize, &Arc<Decision>)> {
         let rule = self.rules.of_place(place)?;
         Some((rule, &self.decisions.get(rule)?.1))
+    }
+
+    /// The cells of an area rule.
+    pub(super) fn cells(&self, rule: usize) -> Cell {
+        self.decisions.get(rule).map_or(Cell::NONE, |(brief, _)| brief.cells)
     }
 
     /// None where the decision itself must be looked at.

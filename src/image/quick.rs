@@ -342,7 +342,7 @@ impl<'q> Question<'q> {
         let [h0, h1, h2, h3, h4, h5, h6, h7] = head.to_be_bytes();
         let [n0, n1, a0, a1] = others.to_be_bytes();
         *out.first_chunk_mut()? = [h0, h1, h2, h3, h4, h5, h6, h7, n0, n1, a0, a1];
-        Some(Reply::Message { len, rcode: outcome.rcode, truncated: outcome.truncated })
+        Some(Reply::Message { len, rcode: outcome.rcode, truncated: outcome.truncated, cell: outcome.cell })
     }
 }
 

@@ -23,6 +23,7 @@ use super::node::{FIXED, Node, Slot, Target};
 use super::published::{FlattenedSet, Published, SelectedAreas};
 use super::query::{Edns, LowerName};
 use super::quick::{Question, Room};
+use super::tally::Cell;
 use super::walk::{A, AAAA, ANY, CNAME, HTTPS, Next, Observer, Outcome, Walk, text};
 use super::writer::Full;
 use super::{Found, client};
@@ -78,7 +79,7 @@ pub(super) fn quick(
         (brief.pick(published.image.points.of(asker.client)), client::hashed(asker.client))
     };
     let scope = prefix.max(hashed);
-    let outcome = Outcome { authoritative: true, scope, ..Outcome::default() };
+    let outcome = Outcome { authoritative: true, scope, cell: Some(brief.cells.of(picked)), ..Outcome::default() };
     let set = match compiled.target(picked)? {
         Target::Cname(set) if compiled.is_cname => set,
         _ if compiled.is_cname || !matches!(question.qtype, A | AAAA) => return None,
@@ -143,6 +144,8 @@ fn flattened_ttl(ttl: u32, set: &FlattenedSet) -> u32 {
 /// The decision in force for one client.
 struct InForce<'a> {
     decision: &'a Decision,
+    /// What its answers count for.
+    cells: Cell,
     /// Where the name answers places differently: how that of this client was found.
     by_area: Option<ByArea<'a>>,
 }
@@ -170,11 +173,13 @@ impl InForce<'_> {
 #[inline]
 fn decision<'a>(published: &'a Published, slot: usize, asker: &Asker) -> Option<InForce<'a>> {
     let selected = published.selection.0.get(slot)?;
-    let Some(areas) = &selected.areas else { return Some(InForce { decision: &selected.plain, by_area: None }) };
+    let Some(areas) = &selected.areas else {
+        return Some(InForce { decision: &selected.plain, cells: selected.cells(), by_area: None });
+    };
     let located = published.areas.find(asker.client);
     // An `only` may hang on it: what does not fit is not answered by the plain rule.
     let (rule, decision) = areas.at(located.place)?;
-    Some(InForce { decision, by_area: Some(ByArea { areas, located, rule }) })
+    Some(InForce { decision, cells: areas.cells(rule), by_area: Some(ByArea { areas, located, rule }) })
 }
 
 /// The candidate at the client's point, or at a draw. Address answers never draw: A and AAAA of one client come from the same candidate. Where one
@@ -209,14 +214,21 @@ impl<'a, O: Observer> Walk<'a, O> {
         let Source::Candidates(shares) = &decision.source else {
             self.observer.step(|| format!("{} answers its own records: {}", text(name.as_wire()), decision.rule));
             self.observer.steered(slot, None);
+            self.count(steered.shape, in_force.cells);
             return self.own_data(node, name, decision.ttl);
         };
         let picked = pick(published, self.asker, compiled, shares);
         self.tell_pick(slot, steered, decision, picked);
+        self.count(steered.shape, in_force.cells.of(picked));
         match steered.shape {
-            Shape::Cname => self.steered_cname(node, compiled.target(picked), decision, name),
-            Shape::Addresses | Shape::Flattened => self.steered_addresses(node, slot, decision, picked, name),
+            Shape::Cname => self.steered_cname(node, compiled.target(picked), &in_force, name),
+            Shape::Addresses | Shape::Flattened => self.steered_addresses(node, slot, &in_force, picked, name),
         }
+    }
+
+    /// What the answer counts for; of types that the decision does not decide, nothing.
+    fn count(&mut self, shape: Shape, cell: Cell) {
+        self.outcome.cell = (shape == Shape::Cname || matches!(self.qtype, A | AAAA | ANY)).then_some(cell);
     }
 
     fn tell_area(&mut self, steered: &SteeredName, by_area: &ByArea<'_>) {
@@ -250,11 +262,13 @@ impl<'a, O: Observer> Walk<'a, O> {
         &mut self,
         node: Node<'a>,
         target: Option<Target<'a>>,
-        decision: &Decision,
+        in_force: &InForce<'a>,
         name: &LowerName,
     ) -> Result<Next, Full> {
+        let decision = in_force.decision;
         let Some(Target::Cname(set)) = target else {
             self.observer.step(|| "the candidate has no name to answer with".to_owned());
+            self.outcome.cell = Some(in_force.cells);
             return self.own_data(node, name, decision.ttl);
         };
         self.outcome.answer += self.writer.compiled(name.as_wire(), set, decision.ttl)?;
@@ -265,10 +279,11 @@ impl<'a, O: Observer> Walk<'a, O> {
         &mut self,
         node: Node<'a>,
         slot: usize,
-        decision: &'a Decision,
+        in_force: &InForce<'a>,
         picked: u16,
         name: &LowerName,
     ) -> Result<Next, Full> {
+        let decision = in_force.decision;
         if !matches!(self.qtype, A | AAAA | ANY) {
             return self.other_data(node, name, decision.ttl);
         }
@@ -279,12 +294,14 @@ impl<'a, O: Observer> Walk<'a, O> {
             self.observer.step(|| format!("it has no addresses yet; candidate {other} has"));
             if let Ok(other) = u16::try_from(other) {
                 self.observer.steered(slot, Some(other));
+                self.outcome.cell = Some(in_force.cells.of(other));
             }
             Some(addresses)
         });
         let Some(addresses) = addresses else {
             self.observer.step(|| "no candidate has addresses yet".to_owned());
             self.observer.steered(slot, None);
+            self.outcome.cell = Some(in_force.cells);
             return self.own_data(node, name, decision.ttl);
         };
         self.append_addresses(node, name, &addresses)

@@ -14,6 +14,7 @@ use super::answer::{Asker, Transport, rcode};
 use super::node::{Node, Rrset, flag};
 use super::published::Published;
 use super::query::{HEADER, LowerName};
+use super::tally::Cell;
 use super::writer::{Full, Writer};
 use super::{Found, Image};
 use crate::zone::record::Rtype;
@@ -63,6 +64,8 @@ pub(super) struct Outcome {
     pub(super) extended_error: Option<u16>,
     /// How many bits of the client's address the answer depends on.
     pub(super) scope: u8,
+    /// What it counts for.
+    pub(super) cell: Option<Cell>,
 }
 
 impl Outcome {

@@ -29,6 +29,7 @@ pub mod home;
 pub mod inquiry;
 pub mod issuers;
 pub mod judge;
+pub mod ledger;
 mod name;
 pub mod observation;
 pub mod orders;

@@ -117,14 +117,14 @@ pub(super) fn page(tree: &sled::Tree, filter: &EventFilter) -> Result<EventsPage
 }
 
 /// Entries of events by falling id: the id, and the octets unless pieces are missing.
-struct Backwards {
+pub(super) struct Backwards {
     pieces: sled::Iter,
     /// Pieces of one event, the last first.
     gathered: Vec<(u32, sled::IVec)>,
 }
 
 impl Backwards {
-    fn from(tree: &sled::Tree, newest: u64) -> Self {
+    pub(super) fn from(tree: &sled::Tree, newest: u64) -> Self {
         let bounds = EntryKey::event(0).piece(0)..=EntryKey::event(newest).piece(u32::MAX);
         Self { pieces: tree.range(bounds), gathered: Vec::new() }
     }

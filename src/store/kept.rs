@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::steer::decision::{KeptShares, LastShares};
 use crate::steer::judge::CandidateMemory;
+use crate::steer::ledger::{Entry, KeptLedger, Run, Span};
 use crate::steer::observation::CandidateKey;
 use crate::steer::overrides::Override;
 use crate::steer::time::Time;
@@ -64,6 +65,8 @@ pub struct Kept {
     pub last_override: u64,
     /// The highest id ever given to an event.
     pub last_event: u64,
+    /// Who answered for how long.
+    pub ledger: KeptLedger,
 }
 
 /// One change to keep; what stands in one batch is kept whole or not at all.
@@ -81,6 +84,14 @@ pub enum Write {
     /// The text of a zone, which an earlier version kept here: it stands in a file now (`texts`).
     ForgetZone(String),
     Generation(u64),
+    /// An account or a page of the ledger.
+    Ledger(Entry),
+    /// The time that the pages which were written with it or before it tell of.
+    Run(Run),
+    /// Of the ledger: an account that no page tells of, a run, and pages of hours or days before this one.
+    ForgetAccount(u32),
+    ForgetRun(Time),
+    ForgetPages(Span, u32),
 }
 
 impl Kept {
@@ -88,7 +99,8 @@ impl Kept {
     pub fn latest(&self) -> Time {
         let candidates = self.candidates.iter().map(|(_, memory)| memory.since);
         let overrides = self.overrides.iter().map(|order| order.placed);
-        candidates.chain(overrides).max().unwrap_or_default()
+        let runs = self.ledger.runs.iter().map(|run| run.until);
+        candidates.chain(overrides).chain(runs).max().unwrap_or_default()
     }
 }
 

@@ -12,10 +12,14 @@
 //!
 //! | key | entry | written |
 //! | --- | --- | --- |
+//! | `a` number (8) | an account of the ledger: name, area rule, provider and home | once; removed when no page tells of it |
 //! | `c` hash of name and candidate (16) | a candidate's memory: `{key, memory}` | with each change of a verdict |
 //! | `d` hash of the name (16) | the last non-empty decision: `{name, decision}` | with each decision |
 //! | `e` id (8) | an event: its time, `{generation, transition}` | once; removed when it is too old, or one too many |
+//! | `h` hour (4), block (4) | a page of the ledger: time and answers of 1,024 accounts | every few seconds while it changes; removed after 32 days |
 //! | `o` id (8) | an override | when placed; removed when released or expired |
+//! | `r` time (8) | a run: from when to when the server counted | every few seconds |
+//! | `y` day (4), block (4) | a page of the ledger: the same of a day | with each hour; removed after 400 days |
 //! | `z` hash of the origin (16) | a zone's text, of an earlier version | never; made a file when the store opens, and removed |
 //! | `s` | the seal: what all others must be, and the numbers that only count up | with every commit |
 //!
@@ -72,8 +76,10 @@ mod folder;
 mod health;
 pub mod kept;
 mod key;
+mod ledger;
 mod load;
 mod opening;
+mod past;
 mod seal;
 mod stored;
 mod texts;
@@ -94,9 +100,12 @@ pub use event::{EVENTS_LIMIT, EVENTS_SCANNED, EventFilter, EventsPage};
 pub use failure::StoreError;
 pub use folder::SET_ASIDE_KEPT;
 pub use health::{Condition, Counts, Health};
+pub use ledger::{DAYS_KEPT, HOURS_KEPT, Served, ServedQuery};
 pub use opening::{OpenState, Opened, open};
+pub use past::Past;
 pub use texts::KeptTexts;
 
+use crate::steer::time::Time;
 use health::Shared;
 use kept::Write;
 use opening::panic_text;
@@ -212,14 +221,40 @@ impl Store {
     /// # Errors
     /// `Gone`, `Closed`; `Late` where the disk does not answer.
     pub async fn events(&self, filter: EventFilter) -> Result<EventsPage, StoreError> {
+        self.read(move |tree| event::page(tree, &filter)).await
+    }
+
+    /// What the ledger says of a time: all that was kept before this was called.
+    ///
+    /// # Errors
+    /// `Gone`, `Closed`; `Late` where the disk does not answer.
+    pub async fn served(&self, query: ServedQuery) -> Result<Served, StoreError> {
+        self.write(Vec::new()).await?;
+        self.read(move |tree| ledger::served(tree, &query).map_err(|why| StoreError::Gone(why.to_string()))).await
+    }
+
+    /// What the history says of a name at one moment.
+    ///
+    /// # Errors
+    /// `Gone`, `Closed`; `Late` where the disk does not answer.
+    pub async fn past(&self, name: String, at: Time) -> Result<Past, StoreError> {
+        self.write(Vec::new()).await?;
+        self.read(move |tree| past::past(tree, &name, at)).await
+    }
+
+    /// Reads on a thread that may block.
+    async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&sled::Tree) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         self.shared.check()?;
         let shared = self.shared.clone();
         let reading = tokio::task::spawn_blocking(move || {
             let tree = shared.tree.read().unwrap_or_else(PoisonError::into_inner);
-            tree.as_ref().map_or(Err(StoreError::Closed), |tree| event::page(tree, &filter))
+            tree.as_ref().map_or(Err(StoreError::Closed), |tree| look(tree))
         });
         match tokio::time::timeout(self.write_limit, reading).await {
-            Ok(Ok(page)) => page,
+            Ok(Ok(found)) => found,
             Ok(Err(failed)) => Err(StoreError::Gone(match failed.try_into_panic() {
                 Ok(panic) => format!("reading panicked: {}", panic_text(&*panic)),
                 Err(_) => "the program is ending".to_owned(),

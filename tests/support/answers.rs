@@ -33,6 +33,7 @@ pub fn published(zones: &[Arc<CompiledZone>], broken: &[Name], settings: &image:
         flattened: Arc::new(FlattenedSets::default()),
         selection: Arc::new(Selection::default()),
         areas: Arc::default(),
+        tally: Arc::default(),
     }
 }
 

@@ -12,9 +12,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use pointsman::api::{self, Settings};
+use pointsman::controller::jurisdiction::{Gap, Jurisdiction, Named, Share};
 use pointsman::controller::message::{
-    EventFilter, ExplainError, ExplainQuery, NewOverride, OverrideError, Release, ReleaseWhich, Request,
+    EventFilter, ExplainError, ExplainQuery, NewOverride, OverrideError, Release, ReleaseWhich, Request, ServedQuery,
 };
+use pointsman::controller::past::{PastAnswer, PastCandidate, PastExplanation};
 use pointsman::controller::view::{
     AreaShare, AreaView, AreasView, CandidateView, CertificateView, Counts, EventPage, EventView, Explanation,
     FaultView, FirstRound, LoadedDatabase, NameCounts, NameView, OverrideView, Overview, ProviderVerdictView,
@@ -23,6 +25,7 @@ use pointsman::controller::view::{
 use pointsman::steer::observation::{Fault, Stage};
 use pointsman::steer::overrides::Order;
 use pointsman::steer::readiness::ReadinessState;
+use pointsman::steer::time::Time;
 use pointsman::steer::transition::{Standing, Verdict};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -44,6 +47,7 @@ pub enum Manner {
 pub enum Asked {
     Events(EventFilter),
     Explain(ExplainQuery),
+    Jurisdiction(ServedQuery),
     Place(NewOverride),
     Release(Release),
     Reload,
@@ -236,10 +240,16 @@ fn answer(request: Request, overview: &Mutex<Overview>, asked: &Mutex<Vec<Asked>
             record(Asked::Explain(query.clone()));
             drop(reply.send(explain(&query)));
         }
+        Request::ExplainPast(name, at, reply) => drop(reply.send(Ok(past(name, at)))),
         Request::Events(query, reply) => {
             let page = events(&query);
             record(Asked::Events(query));
             drop(reply.send(page));
+        }
+        Request::Jurisdiction(query, reply) => {
+            let told = jurisdiction(&query);
+            record(Asked::Jurisdiction(query));
+            drop(reply.send(Ok(told)));
         }
         Request::Overrides(reply) => drop(reply.send(vec![in_force()])),
         Request::Place(new, reply) => {
@@ -256,6 +266,62 @@ fn answer(request: Request, overview: &Mutex<Overview>, asked: &Mutex<Vec<Asked>
             record(Asked::Reload);
             drop(reply.send(reload()));
         }
+    }
+}
+
+fn past(name: String, at_time: Time) -> PastExplanation {
+    let answer = PastAnswer {
+        answer: "gcore 100%".to_owned(),
+        since: Some(at("08:47:12")),
+        why: Some("bunny is down".to_owned()),
+        event: 7,
+    };
+    let candidate = PastCandidate {
+        id: "bunny".to_owned(),
+        standing: "down".to_owned(),
+        since: Some(at("08:47:12")),
+        why: Some("3 failures in a row, last: status 500".to_owned()),
+    };
+    PastExplanation {
+        name,
+        at: pointsman::controller::timestamp(at_time),
+        answers: vec![answer],
+        steps: vec!["since 2025-12-05T08:47:12Z, event 7: gcore 100%: bunny is down".to_owned()],
+        candidates: vec![candidate],
+        overrides: Vec::new(),
+        history_since: Some(at("06:00:00")),
+    }
+}
+
+fn jurisdiction(query: &ServedQuery) -> Jurisdiction {
+    let share = |provider: &str, home: Option<&str>, seconds, answers| Share {
+        provider: provider.to_owned(),
+        home: home.map(|home| home.parse().expect("a home")),
+        seconds,
+        answers,
+    };
+    let served = vec![
+        share("static", None, 1.5, 0),
+        share("bunny", Some("si"), 3000.0, 120),
+        share("fastly", Some("us"), 298.5, 9),
+    ];
+    let name = query.name.clone().unwrap_or_else(|| "www.shop.example.".to_owned());
+    let area = Named {
+        name: name.clone(),
+        rule: Some("prefer=eu,us only=eu".to_owned()),
+        served: vec![share("bunny", Some("si"), 3300.0, 40)],
+    };
+    let gap =
+        Gap { from: at("08:20:00"), until: at("08:25:00"), seconds: 300.0, why: "the server was stopped".to_owned() };
+    Jurisdiction {
+        from: at("08:00:00"),
+        until: at("09:00:00"),
+        resolution: "hour".to_owned(),
+        exact: true,
+        covered_seconds: 3300.0,
+        gaps: vec![gap],
+        totals: served.clone(),
+        names: vec![Named { name, rule: None, served }, area],
     }
 }
 

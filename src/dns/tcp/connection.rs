@@ -101,7 +101,7 @@ impl Desk {
             tracing::error!("an answer panicked");
             Reply::Silence
         });
-        lane.count(reply);
+        lane.count(reply, &published.tally);
         match reply {
             Reply::Silence => end,
             Reply::Message { len, .. } => {

@@ -1,0 +1,190 @@
+//! `pointsman events --export`: an incident file from one's own history, as `pointsman replay` takes it (`docs/REPLAY.md`).
+//!
+//! | event | span |
+//! | --- | --- |
+//! | a candidate that was up or unknown goes down | its requests fail from then on, as the event's fault says |
+//! | it becomes impaired | one in five fails: between what makes it impaired and what makes it down |
+//! | it leaves that, to recovering or up | they fail no longer |
+//! | the first event of a candidate says that it was down | they failed from the beginning |
+//! | none after that | they fail to the end |
+//!
+//! What a verdict says comes later than what happened: the file says so among its assumptions.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::BadInput;
+use crate::controller::view::EventView;
+
+/// Spans that a file may have.
+const SPANS: usize = 10_000;
+/// What fails of an impaired candidate.
+const IMPAIRED: f64 = 0.2;
+
+#[derive(Serialize)]
+struct Document {
+    title: String,
+    about: String,
+    assumptions: Vec<String>,
+    span: Vec<Span>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Span {
+    candidate: String,
+    from: Timestamp,
+    until: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fails: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+/// The file for these events, newest first, and the time that they are of.
+///
+/// # Errors
+/// Bad input where nothing failed, or too much for one file.
+pub fn incident(events: &[EventView], from: Option<Timestamp>, until: Timestamp) -> anyhow::Result<String> {
+    let begin = from.or_else(|| events.last().map(|event| event.at)).unwrap_or(until);
+    let spans = spans(events, begin, until);
+    if spans.is_empty() {
+        return Err(BadInput("no candidate failed in that time: there is no incident to export".to_owned()).into());
+    }
+    if spans.len() > SPANS {
+        let many = format!(
+            "{} spans are more than the {SPANS} that one file takes: give --since, --until or --subject",
+            spans.len()
+        );
+        return Err(BadInput(many).into());
+    }
+    let of = |kind: &str| events.iter().filter(|event| event.kind == kind).count();
+    let document = Document {
+        title: format!("Own history from {begin} to {until}"),
+        about: format!("{} verdicts, {} decisions, {} orders of operators.", of("verdict"), of("decision"), of("override")),
+        assumptions: vec![
+            "A span begins with the verdict that it was stored with: what failed began up to the time of detection before.".to_owned(),
+            "A span ends with the first pass that was seen.".to_owned(),
+            format!("An impaired candidate fails {:.0} % of requests; the history does not say how many.", IMPAIRED * 100.0),
+        ],
+        span: spans,
+    };
+    Ok(toml::to_string(&document)?)
+}
+
+fn spans(events: &[EventView], begin: Timestamp, end: Timestamp) -> Vec<Span> {
+    let mut open: BTreeMap<&str, Span> = BTreeMap::new();
+    let mut known: BTreeMap<&str, ()> = BTreeMap::new();
+    let mut spans = Vec::new();
+    for event in events.iter().rev().filter(|event| event.kind == "verdict") {
+        let subject = &*event.subject;
+        if known.insert(subject, ()).is_none() && is_failing(&event.from) {
+            open.insert(subject, span(event, &event.from, begin));
+        }
+        if let Some(before) = open.remove(subject) {
+            spans.push(Span { until: event.at, ..before });
+        }
+        if is_failing(&event.to) {
+            open.insert(subject, span(event, &event.to, event.at));
+        }
+    }
+    spans.extend(open.into_values().map(|span| Span { until: end, ..span }));
+    spans.retain(|span| span.from < span.until);
+    spans.sort_by(|a, b| (a.from, &a.candidate).cmp(&(b.from, &b.candidate)));
+    spans
+}
+
+fn is_failing(standing: &str) -> bool {
+    matches!(standing, "down" | "impaired")
+}
+
+fn span(event: &EventView, standing: &str, from: Timestamp) -> Span {
+    let fault = event.fault.as_ref();
+    Span {
+        candidate: event.subject.clone(),
+        from,
+        until: from,
+        fails: (standing == "impaired").then_some(IMPAIRED),
+        stage: fault.map(|fault| fault.stage.word()),
+        status: fault.and_then(|fault| fault.status),
+        reason: fault.map(|fault| fault.reason.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::steer::observation::{Fault, Stage};
+
+    fn event(id: u64, second: i64, subject: &str, from: &str, to: &str) -> EventView {
+        let status = (to == "down").then(|| Fault {
+            stage: Stage::Status,
+            status: Some(500),
+            certificate: None,
+            page: None,
+            reason: "status 500".to_owned(),
+        });
+        EventView {
+            id,
+            generation: id,
+            at: at(second),
+            kind: "verdict".to_owned(),
+            subject: subject.to_owned(),
+            from: from.to_owned(),
+            to: to.to_owned(),
+            why: "it was so".to_owned(),
+            fault: status,
+        }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("in range")
+    }
+
+    #[test]
+    fn the_table_holds() {
+        let events = [
+            event(5, 500, "c./fastly", "up", "down"),
+            event(4, 400, "b./gcore", "down", "recovering"),
+            event(3, 300, "a./bunny", "down", "recovering"),
+            event(2, 200, "a./bunny", "impaired", "down"),
+            event(1, 100, "a./bunny", "up", "impaired"),
+        ];
+        let spans = spans(&events, at(50), at(600));
+        let told: Vec<_> = spans
+            .iter()
+            .map(|span| (&*span.candidate, span.from.as_second(), span.until.as_second(), span.fails, span.status))
+            .collect();
+        let expected = [
+            ("b./gcore", 50, 400, None, None),
+            ("a./bunny", 100, 200, Some(IMPAIRED), None),
+            ("a./bunny", 200, 300, None, Some(500)),
+            ("c./fastly", 500, 600, None, Some(500)),
+        ];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn the_file_is_one_that_replay_takes() {
+        let text = incident(&[event(1, 100, "www.a./bunny", "up", "down")], None, at(200)).expect("a file");
+        let file: toml::Table = text.parse().expect("TOML");
+        assert_eq!(file["title"].as_str(), Some("Own history from 1970-01-01T00:01:40Z to 1970-01-01T00:03:20Z"));
+        let span = &file["span"][0];
+        for (key, value) in [
+            ("candidate", "www.a./bunny"),
+            ("from", "1970-01-01T00:01:40Z"),
+            ("until", "1970-01-01T00:03:20Z"),
+            ("stage", "status"),
+            ("reason", "status 500"),
+        ] {
+            assert_eq!(span[key].as_str(), Some(value));
+        }
+        assert_eq!(span["status"].as_integer(), Some(500));
+        assert!(incident(&[], None, at(200)).expect_err("nothing failed").is::<BadInput>());
+    }
+}

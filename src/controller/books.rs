@@ -1,0 +1,273 @@
+//! Keeping the ledger's books: what is published and what the threads answered go in, what is to be stored comes out.
+//!
+//! Time needs no look: the ledger knows since when which decision is in force. Answers are in the tally that was published
+//! with the image; a tally of an image before is read until no state holds it, and once more then, so that a reload loses none.
+//!
+//! Every [`EVERY`] all that changed goes to the store as one batch, with the time until which it holds, so that a crash
+//! loses what came after and nothing else. A clean stop writes once more, after the last answer.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::task::Task;
+use crate::image::Image;
+use crate::image::published::Published;
+use crate::image::tally::{Cell, Tally};
+use crate::steer::areas::{AreaRules, PLAIN};
+use crate::steer::decision::{Decision, Source};
+use crate::steer::ledger::{Account, DAY, HOUR, KeptLedger, Ledger, Party, Points, Run, Span, number};
+use crate::steer::policy::SteeredName;
+use crate::steer::shares::POINTS;
+use crate::steer::time::Time;
+use crate::store::kept::Write;
+use crate::store::{DAYS_KEPT, HOURS_KEPT, StoreError};
+
+/// How often the books are written. A crash may lose so much and what a commit takes, and that is to be at most 10 s.
+pub(super) const EVERY: Duration = Duration::from_secs(7);
+/// Writes that wait for a store that takes none for now; with more of them the run counts as lacking.
+const MOST_WAITING: usize = 65_536;
+/// No account is known of this cell yet.
+const UNKNOWN: u32 = u32::MAX;
+
+/// The books.
+pub(super) struct Books {
+    ledger: Ledger,
+    /// This one; none before the first publication.
+    run: Option<Run>,
+    earlier: Vec<Run>,
+    /// Threads that answer.
+    threads: usize,
+    /// The last is of what is published.
+    counting: Vec<Counting>,
+    waiting: Vec<Write>,
+    next: Instant,
+    /// The hour that old pages were forgotten in.
+    forgot: u32,
+    /// What stands for the plain area rule.
+    plain: Arc<str>,
+}
+
+/// A tally, and whose its cells are.
+struct Counting {
+    tally: Arc<Tally>,
+    seen: Vec<u32>,
+    /// By cell, as far as they are known.
+    accounts: Vec<u32>,
+    rows: Vec<Row>,
+}
+
+/// The cells of one slot of the image.
+struct Row {
+    first: Cell,
+    name: Arc<SteeredName>,
+    areas: Option<Arc<AreaRules>>,
+}
+
+impl Books {
+    /// Takes up what was kept.
+    pub(super) fn new(kept: &mut KeptLedger, threads: usize, now: Time) -> Self {
+        // Accounts that no page tells of any longer go with this start.
+        let used = std::mem::take(&mut kept.used);
+        let unused = kept.accounts.extract_if(.., |(number, _)| !used.contains(number));
+        let waiting = unused.map(|(number, _)| Write::ForgetAccount(number)).collect();
+        Self {
+            ledger: Ledger::restore(kept, now),
+            run: None,
+            earlier: std::mem::take(&mut kept.runs),
+            threads,
+            counting: Vec::new(),
+            waiting,
+            next: Instant::now() + EVERY,
+            forgot: 0,
+            plain: "".into(),
+        }
+    }
+
+    /// When they are to be written.
+    pub(super) fn next(&self) -> Instant {
+        self.next
+    }
+
+    /// Rows of cells for the slots of an image, and the tally that it is to be published with.
+    pub(super) fn open(&mut self, image: &Image, areas: impl Fn(&SteeredName) -> Option<Arc<AreaRules>>) -> Arc<Tally> {
+        let mut next = Cell::FIRST;
+        let mut rows = Vec::with_capacity(image.slots().len());
+        for name in image.slots() {
+            let areas = areas(name).filter(|areas| !areas.is_plain());
+            let rules = areas.as_ref().map_or(1, |areas| areas.count());
+            rows.push(Row { first: next, name: name.clone(), areas });
+            next = next.after(rules * (name.candidates.len() + 1));
+        }
+        let tally = Arc::new(Tally::new(self.threads, next));
+        let accounts = vec![UNKNOWN; next.index()];
+        self.counting.push(Counting { tally: tally.clone(), seen: Vec::new(), accounts, rows });
+        tally
+    }
+
+    /// The cells of a slot of the image that is published.
+    pub(super) fn cells(&self, slot: usize) -> Option<Cell> {
+        Some(self.counting.last()?.rows.get(slot)?.first)
+    }
+
+    /// What a name answers from now on.
+    fn decide(&mut self, name: &SteeredName, areas: Option<&AreaRules>, decisions: &[&Decision], now: Time) {
+        let points = |(rule, decision): (usize, &&Decision)| self.points(name, areas, rule, decision);
+        let rules = decisions.iter().enumerate().map(points).collect();
+        self.ledger.decide(&name.name, rules, now);
+    }
+
+    fn points(&self, name: &SteeredName, areas: Option<&AreaRules>, rule: usize, decision: &Decision) -> Points {
+        let rule_text = self.rule_text(name, areas, rule);
+        let account = |candidate| account(name, &rule_text, candidate);
+        let Source::Candidates(shares) = &decision.source else { return vec![(account(None), POINTS)] };
+        (0..).zip(&name.candidates).map(|(at, _)| (account(Some(usize::from(at))), shares.points(at))).collect()
+    }
+
+    fn rule_text(&self, name: &SteeredName, areas: Option<&AreaRules>, rule: usize) -> Arc<str> {
+        let terms = areas.filter(|_| rule != PLAIN).map(|areas| areas.terms(rule, &name.policy).to_string());
+        terms.map_or_else(|| Arc::clone(&self.plain), Arc::from)
+    }
+
+    /// Reads what the threads counted.
+    fn fold(&mut self) {
+        let mut counting = std::mem::take(&mut self.counting);
+        let current = counting.len().saturating_sub(1);
+        let mut at = 0;
+        counting.retain_mut(|counting| {
+            let held = at == current || Arc::strong_count(&counting.tally) > 1;
+            at += 1;
+            // What the last holder counted was before it let go.
+            fence(Ordering::Acquire);
+            for (cell, answers) in counting.tally.fold(&mut counting.seen) {
+                if let Some(account) = self.account_of(counting, cell) {
+                    self.ledger.count(account, answers.into());
+                }
+            }
+            held
+        });
+        self.counting = counting;
+    }
+
+    fn account_of(&mut self, counting: &mut Counting, cell: usize) -> Option<u32> {
+        let known = counting.accounts.get_mut(cell)?;
+        if *known == UNKNOWN {
+            let at = counting.rows.partition_point(|row| row.first.index() <= cell).checked_sub(1)?;
+            let Row { first, name, areas } = counting.rows.get(at)?;
+            let (place, length) = (cell - first.index(), name.candidates.len() + 1);
+            let rule = self.rule_text(name, areas.as_deref(), place / length);
+            *known = self.ledger.account(account(name, &rule, (place % length).checked_sub(1)));
+        }
+        Some(*known)
+    }
+
+    /// All that is to be stored so that everything until `now` is kept.
+    fn changes(&mut self, now: Time) -> Vec<Write> {
+        self.fold();
+        let mut writes = std::mem::take(&mut self.waiting);
+        if writes.len() > MOST_WAITING {
+            writes.clear();
+            self.run.iter_mut().for_each(|run| run.lacking = true);
+            tracing::error!("the store takes nothing: the ledger is lacking");
+        }
+        writes.extend(self.ledger.changes(now).into_iter().map(Write::Ledger));
+        self.forget(now, &mut writes);
+        if let Some(run) = &mut self.run {
+            run.until = now;
+            writes.push(Write::Run(*run));
+        }
+        writes
+    }
+
+    /// Once an hour, what is too old.
+    fn forget(&mut self, now: Time, writes: &mut Vec<Write>) {
+        let (hour, day) = (number(now, HOUR), number(now, DAY));
+        if std::mem::replace(&mut self.forgot, hour) == hour {
+            return;
+        }
+        writes.push(Write::ForgetPages(Span::Hour, hour.saturating_sub(HOURS_KEPT * 24)));
+        writes.push(Write::ForgetPages(Span::Day, day.saturating_sub(DAYS_KEPT)));
+        let horizon = now.before(Duration::from_millis(u64::from(DAYS_KEPT) * DAY));
+        let old = self.earlier.extract_if(.., |run| run.until < horizon);
+        writes.extend(old.map(|run| Write::ForgetRun(run.from)));
+    }
+}
+
+impl Task {
+    /// Rows for the names of an image that is about to be published.
+    pub(super) fn open_books(&mut self, image: &Image) -> Arc<Tally> {
+        self.books.open(image, |name| self.steering.areas(&name.name).cloned())
+    }
+
+    /// What is published is told to the ledger: of these names, or of all.
+    pub(super) fn book_decisions(&mut self, names: Option<&[Arc<str>]>) {
+        let now = self.clock.now();
+        let published = self.published.load_full();
+        let all: Vec<usize>;
+        let slots = match names {
+            Some(names) => names.iter().filter_map(|name| self.slots.get(name).copied()).collect(),
+            None => {
+                let steered: HashSet<&str> = self.slots.keys().map(|name| &**name).collect();
+                self.books.ledger.retain(|name| steered.contains(name), now);
+                all = self.slots.values().copied().collect();
+                all
+            }
+        };
+        for slot in slots {
+            self.book(&published, slot, now);
+        }
+        if self.books.run.is_none() {
+            self.books.run = Some(Run { from: now, until: now, clean: false, lacking: false });
+            self.keep_books();
+        }
+    }
+
+    fn book(&mut self, published: &Published, slot: usize, now: Time) {
+        let Some(name) = published.image.slots().get(slot) else { return };
+        let Some(selected) = published.selection.0.get(slot) else { return };
+        match &selected.areas {
+            None => self.books.decide(name, None, &[&selected.plain], now),
+            Some(areas) => {
+                let decisions: Vec<&Decision> = areas.decisions().map(|decision| &**decision).collect();
+                self.books.decide(name, Some(areas.rules()), &decisions, now);
+            }
+        }
+    }
+
+    /// Gives the store what changed; nobody waits for it.
+    pub(super) fn keep_books(&mut self) {
+        self.books.next = Instant::now() + EVERY;
+        let writes = self.books.changes(self.clock.now());
+        match self.keeping.store().post(writes.clone()) {
+            // A store that is gone has said so once.
+            Ok(()) | Err(StoreError::Gone(_) | StoreError::Closed) => {}
+            Err(_) => self.books.waiting = writes,
+        }
+    }
+
+    /// The last entry: the threads that answer have ended.
+    pub(super) async fn close_books(&mut self) {
+        let now = self.clock.now();
+        self.books.ledger.stop(now);
+        self.books.run.iter_mut().for_each(|run| run.clean = true);
+        let writes = self.books.changes(now);
+        // The store keeps what was posted before it closes. Where too much waits, this waits too.
+        let kept = match self.keeping.store().post(writes.clone()) {
+            Err(StoreError::Full(_)) => self.keeping.store().write(writes).await,
+            posted => posted,
+        };
+        if let Err(error) = kept {
+            tracing::warn!(%error, "the ledger's last seconds are not stored");
+        }
+    }
+}
+
+/// The account of a candidate by its index, or of the owner's own records.
+fn account(name: &SteeredName, rule: &Arc<str>, candidate: Option<usize>) -> Account {
+    let candidate = candidate.and_then(|at| name.candidates.get(at));
+    let party = candidate.map(|candidate| Party { provider: candidate.provider.clone(), home: candidate.home });
+    Account { name: name.name.clone(), rule: Arc::clone(rule), party }
+}
