@@ -112,6 +112,13 @@ async fn browsers_that_are_turned_away_where_they_were_not_are_a_failure() {
     assert_eq!((target.requests(), facts.and_then(|facts| facts.bot_rules.clone())), (2, None));
     assert!(target.head().contains("Mozilla/") && target.head().contains("sec-fetch-mode: navigate"));
     target.set("no-browsers");
+    // What a round has learnt counts from its end on, a moment after its report.
+    loop {
+        probing.order("bunny", Cause::Reprobe, now()).await;
+        if matches!(next(&mut probing).await.0.outcome, Outcome::Fail(_)) {
+            break;
+        }
+    }
     for _ in 0..3 {
         // A re-probe asks in both guises too, or the failure would never be confirmed.
         probing.order("bunny", Cause::Reprobe, now()).await;
