@@ -37,9 +37,13 @@ fn traced() {
                 batch.extend((0..3).map(large));
             }
             store.write(batch).await.unwrap();
-            // One text, and then so many that they are synced together.
-            let zones = if number % 2 == 0 { 1 } else { 40 };
-            let zone = |at: u64| (format!("{at}.example."), texts(vec![number as u8; 100]));
+            // One text, so many small ones that they make a pack, so many large ones that they are synced together.
+            let (zones, size) = match number % 10 {
+                5 => (40, 100_000),
+                odd if odd % 2 == 1 => (40, 100),
+                _ => (1, 100),
+            };
+            let zone = |at: u64| (format!("{at}.example."), texts(vec![number as u8; size]));
             store.texts().post((0..zones).map(zone).collect(), Vec::new());
             assert!(store.texts().settle(Duration::from_secs(60)));
             writeln!(out, "ack {number}").unwrap();
@@ -173,7 +177,8 @@ fn check_texts(calls: &[Call]) {
             _ => {}
         }
     }
-    assert_eq!((renames, together), (WRITES / 2 * 41, WRITES / 2));
+    let large = WRITES / 10;
+    assert_eq!((renames, together), (WRITES - large + large * 40, large));
 }
 
 /// The folder's entry in its parent, the folder's own entries and sled's settings are synced too, before the first
