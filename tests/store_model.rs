@@ -44,13 +44,7 @@ impl Model {
                 self.overrides.insert(placed.id, placed);
             }
             Write::ForgetOverride(id) => drop(self.overrides.remove(&id)),
-            // `store_ledger.rs`.
-            Write::ForgetZone(_)
-            | Write::Ledger(_)
-            | Write::Run(_)
-            | Write::ForgetAccount(_)
-            | Write::ForgetRun(_)
-            | Write::ForgetPages(..) => {}
+            Write::ForgetZone(_) => {}
             Write::Generation(generation) => self.generation = self.generation.max(generation),
         }
     }

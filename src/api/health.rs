@@ -143,6 +143,9 @@ fn store(overview: &Overview) -> Check {
         StoreState::WithoutTexts { why } => {
             (Status::Warn, "without-texts", Some(format!("the last good texts of zones are not kept: {why}")))
         }
+        StoreState::WithoutLedger { why } => {
+            (Status::Warn, "without-ledger", Some(format!("the ledger is not kept: {why}")))
+        }
         StoreState::Gone { why } => (Status::Warn, "gone", Some(format!("nothing is kept: {why}"))),
     };
     Check { status, observed_value: value.into(), observed_unit: None, time: overview.now, output }
@@ -408,6 +411,7 @@ mod tests {
             (|overview| overview.areas.error = Some("gone".into()), "areas", Warn, Warn),
             (gone, "store", Warn, Warn),
             (aside, "store", Warn, Warn),
+            (|overview| overview.store = StoreState::WithoutLedger { why: "disk".into() }, "store", Warn, Warn),
             (|overview| overview.zones.stale = 1, "zones", Warn, Warn),
             (|overview| overview.zones.broken = 1, "zones", Fail, Fail),
             (|overview| overview.names.without_usable = 1, "server", Pass, Fail),

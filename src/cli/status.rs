@@ -190,6 +190,7 @@ fn store(state: &StoreState) -> String {
         StoreState::Ok => "ok".to_owned(),
         StoreState::SetAside { why, moved_to } => format!("a new one: the old was set aside to {moved_to}: {why}"),
         StoreState::WithoutTexts { why } => format!("ok, but the last good texts of zones are not kept: {why}"),
+        StoreState::WithoutLedger { why } => format!("ok, but the ledger is not kept: {why}"),
         StoreState::Gone { why } => format!("none, nothing is kept over a restart: {why}"),
     }
 }

@@ -3,7 +3,7 @@
 //! Time needs no look: the ledger knows since when which decision is in force. Answers are in the tally that was published
 //! with the image; a tally of an image before is read until no state holds it, and once more then, so that a reload loses none.
 //!
-//! Every [`EVERY`] all that changed goes to the store as one batch, with the time until which it holds, so that a crash
+//! Every [`EVERY`] all that changed goes to the disk as one batch, with the time until which it holds, so that a crash
 //! loses what came after and nothing else. A clean stop writes once more, after the last answer.
 
 use std::collections::HashSet;
@@ -19,17 +19,14 @@ use crate::image::published::Published;
 use crate::image::tally::{Cell, Tally};
 use crate::steer::areas::{AreaRules, PLAIN};
 use crate::steer::decision::{Decision, Source};
-use crate::steer::ledger::{Account, DAY, HOUR, KeptLedger, Ledger, Party, Points, Run, Span, number};
+use crate::steer::ledger::{Account, KeptLedger, Ledger, Party, Points, Run};
 use crate::steer::policy::SteeredName;
 use crate::steer::shares::POINTS;
 use crate::steer::time::Time;
-use crate::store::kept::Write;
-use crate::store::{DAYS_KEPT, HOURS_KEPT, StoreError};
+use crate::store::KeptLedgerFiles;
 
 /// How often the books are written. A crash may lose so much and what a commit takes, and that is to be at most 10 s.
 pub(super) const EVERY: Duration = Duration::from_secs(7);
-/// Writes that wait for a store that takes none for now; with more of them the run counts as lacking.
-const MOST_WAITING: usize = 65_536;
 /// No account is known of this cell yet.
 const UNKNOWN: u32 = u32::MAX;
 
@@ -38,15 +35,11 @@ pub(super) struct Books {
     ledger: Ledger,
     /// This one; none before the first publication.
     run: Option<Run>,
-    earlier: Vec<Run>,
     /// Threads that answer.
     threads: usize,
     /// The last is of what is published.
     counting: Vec<Counting>,
-    waiting: Vec<Write>,
     next: Instant,
-    /// The hour that old pages were forgotten in.
-    forgot: u32,
     /// What stands for the plain area rule.
     plain: Arc<str>,
 }
@@ -69,20 +62,13 @@ struct Row {
 
 impl Books {
     /// Takes up what was kept.
-    pub(super) fn new(kept: &mut KeptLedger, threads: usize, now: Time) -> Self {
-        // Accounts that no page tells of any longer go with this start.
-        let used = std::mem::take(&mut kept.used);
-        let unused = kept.accounts.extract_if(.., |(number, _)| !used.contains(number));
-        let waiting = unused.map(|(number, _)| Write::ForgetAccount(number)).collect();
+    pub(super) fn new(kept: &KeptLedger, threads: usize, now: Time) -> Self {
         Self {
             ledger: Ledger::restore(kept, now),
             run: None,
-            earlier: std::mem::take(&mut kept.runs),
             threads,
             counting: Vec::new(),
-            waiting,
             next: Instant::now() + EVERY,
-            forgot: 0,
             plain: "".into(),
         }
     }
@@ -164,35 +150,16 @@ impl Books {
         Some(*known)
     }
 
-    /// All that is to be stored so that everything until `now` is kept.
-    fn changes(&mut self, now: Time) -> Vec<Write> {
+    /// Hands over all that is to be written so that everything until `now` is kept.
+    fn write(&mut self, files: &KeptLedgerFiles, now: Time) {
         self.fold();
-        let mut writes = std::mem::take(&mut self.waiting);
-        if writes.len() > MOST_WAITING {
-            writes.clear();
-            self.run.iter_mut().for_each(|run| run.lacking = true);
-            tracing::error!("the store takes nothing: the ledger is lacking");
+        // Before the first publication there is nothing to tell.
+        let Some(run) = &mut self.run else { return };
+        run.until = now;
+        if files.wants_whole() {
+            self.ledger.write_whole();
         }
-        writes.extend(self.ledger.changes(now).into_iter().map(Write::Ledger));
-        self.forget(now, &mut writes);
-        if let Some(run) = &mut self.run {
-            run.until = now;
-            writes.push(Write::Run(*run));
-        }
-        writes
-    }
-
-    /// Once an hour, what is too old.
-    fn forget(&mut self, now: Time, writes: &mut Vec<Write>) {
-        let (hour, day) = (number(now, HOUR), number(now, DAY));
-        if std::mem::replace(&mut self.forgot, hour) == hour {
-            return;
-        }
-        writes.push(Write::ForgetPages(Span::Hour, hour.saturating_sub(HOURS_KEPT * 24)));
-        writes.push(Write::ForgetPages(Span::Day, day.saturating_sub(DAYS_KEPT)));
-        let horizon = now.before(Duration::from_millis(u64::from(DAYS_KEPT) * DAY));
-        let old = self.earlier.extract_if(.., |run| run.until < horizon);
-        writes.extend(old.map(|run| Write::ForgetRun(run.from)));
+        files.post(self.ledger.changes(now), *run);
     }
 }
 
@@ -237,31 +204,18 @@ impl Task {
         }
     }
 
-    /// Gives the store what changed; nobody waits for it.
+    /// Writes what changed; nobody waits for it.
     pub(super) fn keep_books(&mut self) {
         self.books.next = Instant::now() + EVERY;
-        let writes = self.books.changes(self.clock.now());
-        match self.keeping.store().post(writes.clone()) {
-            // A store that is gone has said so once.
-            Ok(()) | Err(StoreError::Gone(_) | StoreError::Closed) => {}
-            Err(_) => self.books.waiting = writes,
-        }
+        self.books.write(self.keeping.store().ledger(), self.clock.now());
     }
 
-    /// The last entry: the threads that answer have ended.
-    pub(super) async fn close_books(&mut self) {
+    /// The last entry: the threads that answer have ended. The store waits for it when it closes.
+    pub(super) fn close_books(&mut self) {
         let now = self.clock.now();
         self.books.ledger.stop(now);
         self.books.run.iter_mut().for_each(|run| run.clean = true);
-        let writes = self.books.changes(now);
-        // The store keeps what was posted before it closes. Where too much waits, this waits too.
-        let kept = match self.keeping.store().post(writes.clone()) {
-            Err(StoreError::Full(_)) => self.keeping.store().write(writes).await,
-            posted => posted,
-        };
-        if let Err(error) = kept {
-            tracing::warn!(%error, "the ledger's last seconds are not stored");
-        }
+        self.books.write(self.keeping.store().ledger(), now);
     }
 }
 

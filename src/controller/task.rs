@@ -93,7 +93,7 @@ pub(super) struct Task {
 impl Task {
     pub(super) fn new(parts: Parts, requests: mpsc::Receiver<Request>) -> Self {
         let started = parts.clock.now();
-        let mut kept = parts.opened.kept;
+        let kept = parts.opened.kept;
         Self {
             config: parts.config,
             config_file: parts.config_file,
@@ -112,7 +112,7 @@ impl Task {
             retired: Retired::default(),
             generation: kept.generation,
             keeping: Keeping::new(parts.opened.store, &kept),
-            books: Books::new(&mut kept.ledger, parts.threads, started),
+            books: Books::new(&kept.ledger, parts.threads, started),
             open_state: parts.opened.state,
             next_override: kept.last_override + 1,
             next_event: kept.last_event + 1,
@@ -148,7 +148,7 @@ impl Task {
             let wake = tick.into_iter().chain(self.retired.next_look()).fold(housekeeping, Instant::min);
             let wake = wake.min(self.books.next());
             tokio::select! {
-                () = self.stop.cancelled() => return self.close_books().await,
+                () = self.stop.cancelled() => return self.close_books(),
                 Some(request) = self.requests.recv() => self.answer(request),
                 Some(report) = next_report(&mut self.reports, not_before) => {
                     self.take_in(report);

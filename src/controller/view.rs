@@ -118,6 +118,10 @@ pub enum StoreState {
     WithoutTexts {
         why: String,
     },
+    /// All is kept but the ledger: what it has in memory is told to the disk as soon as that takes it.
+    WithoutLedger {
+        why: String,
+    },
     /// Nothing is kept: no store could be opened, or it failed while running.
     Gone {
         why: String,

@@ -151,6 +151,7 @@ impl Task {
             StoreState::WithoutTexts { why } => {
                 alerts.push(format!("the last good texts of zones are not kept: {why}"));
             }
+            StoreState::WithoutLedger { why } => alerts.push(format!("the ledger is not kept: {why}")),
             StoreState::Gone { why } => alerts.push(format!("nothing is kept over a restart: {why}")),
         }
         if let Some(error) = &overview.areas.error {
@@ -192,9 +193,10 @@ impl Task {
             return StoreState::Gone { why };
         }
         match &self.open_state {
-            OpenState::Fine => match self.keeping.texts().failing() {
-                Some(why) => StoreState::WithoutTexts { why },
-                None => StoreState::Ok,
+            OpenState::Fine => match (self.keeping.store().ledger().failing(), self.keeping.texts().failing()) {
+                (Some(why), _) => StoreState::WithoutLedger { why },
+                (None, Some(why)) => StoreState::WithoutTexts { why },
+                (None, None) => StoreState::Ok,
             },
             OpenState::SetAside { why, moved_to } => {
                 StoreState::SetAside { why: why.clone(), moved_to: moved_to.display().to_string() }

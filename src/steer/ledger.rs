@@ -10,12 +10,12 @@
 //! | a decision | the time so far goes to the accounts of the one before; the clock runs on under the new one |
 //! | a name leaves | its time so far goes to the accounts; its clock is gone |
 //! | answers | go to an account by its number |
-//! | an hour ends | all time so far goes to the accounts; the hour's page is written for good, the day's grows by it |
-//! | every few seconds | pages of the open hour that changed are to be written, with the time until which all holds |
+//! | an hour ends | all time so far goes to the accounts; the hour's lines are written for good |
+//! | every few seconds | what changed in the open hour is to be written, with the time until which all holds |
 //! | a restart | what ran goes on until the last time that was written; from there on nothing is counted |
 //!
-//! Time that is not written costs nothing: a line of the open hour's page says since when the account has which points, so
-//! that a page is written again when a decision or a number of answers changes, and not because time goes by.
+//! Time that is not written costs nothing: a line of the open hour says since when the account has which points, so that it
+//! is written again when a decision changes, and not because time goes by. Answers are written as what came to them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -29,8 +29,6 @@ use super::time::Time;
 /// Milliseconds.
 pub const HOUR: u64 = 3_600_000;
 pub const DAY: u64 = 24 * HOUR;
-/// Accounts of one page, by their number: what is written again when one of them changes.
-pub const BLOCK: u32 = 1_024;
 
 /// What is told apart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -68,27 +66,6 @@ pub struct Run {
     pub lacking: bool,
 }
 
-/// What a page tells of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Span {
-    Hour,
-    Day,
-}
-
-/// Which page it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PageKey {
-    pub span: Span,
-    /// Hours or days since the epoch.
-    pub number: u32,
-    /// Of accounts.
-    pub block: u32,
-}
-
-/// One page: accounts by number.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Page(pub Vec<Line>);
-
 /// One account's part of an hour or a day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Line {
@@ -109,25 +86,40 @@ pub struct Running {
 }
 
 /// What is to be kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Entry {
-    Account(u32, Account),
-    Page(PageKey, Page),
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Accounts that are new, by number.
+    pub accounts: Vec<(u32, Account)>,
+    /// Hours that are over, in order, by their number since the epoch: all their lines, in the order of accounts.
+    pub hours: Vec<(u32, Vec<Line>)>,
+    pub open: Open,
+}
+
+/// What is new in the open hour.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Open {
+    /// Which it is.
+    pub hour: u32,
+    /// The lines are all of it: so it is where the hour is another one than the last time.
+    pub whole: bool,
+    /// Lines in place of those before, in the order of accounts.
+    pub lines: Vec<Line>,
+    /// Answers that others have more, in the order of accounts.
+    pub answers: Vec<(u32, u64)>,
 }
 
 /// What a restart takes up.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeptLedger {
     pub accounts: Vec<(u32, Account)>,
+    /// In the order of time.
     pub runs: Vec<Run>,
-    /// Of the latest hour, and of the latest day.
-    pub hour: Option<(u32, Vec<Line>)>,
-    pub day: Option<(u32, Vec<Line>)>,
-    /// Accounts that some page tells of.
-    pub used: BTreeSet<u32>,
+    /// The hour that was open.
+    pub hour: u32,
+    pub lines: Vec<Line>,
 }
 
-/// The books of the hour that is open, and of its day.
+/// The books of the hour that is open.
 #[derive(Debug, Default)]
 pub struct Ledger {
     numbers: HashMap<Account, u32>,
@@ -135,12 +127,15 @@ pub struct Ledger {
     clocks: HashMap<Arc<str>, Vec<Clock>>,
     hour: u32,
     open: BTreeMap<u32, Sum>,
-    /// The hours of this day that are over.
-    day: BTreeMap<u32, Sum>,
-    /// Blocks of the open hour that are to be written.
+    /// Accounts of which a line is to be written ...
     changed: BTreeSet<u32>,
-    /// What else is to be written.
-    due: Vec<Entry>,
+    /// ... or answers alone.
+    counted: BTreeMap<u32, u64>,
+    /// The open hour is to be written as a whole.
+    whole: bool,
+    /// Accounts and hours that are to be written.
+    accounts_due: Vec<(u32, Account)>,
+    hours_due: Vec<(u32, Vec<Line>)>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -183,20 +178,13 @@ impl Ledger {
     pub fn restore(kept: &KeptLedger, now: Time) -> Self {
         let numbers: HashMap<_, _> = kept.accounts.iter().map(|(number, account)| (account.clone(), *number)).collect();
         let next = kept.accounts.iter().map(|(number, _)| number + 1).max().unwrap_or(0);
-        let mut ledger = Self { numbers, next, hour: number(now, HOUR), ..Self::default() };
+        let mut ledger = Self { numbers, next, hour: number(now, HOUR), whole: true, ..Self::default() };
         let Some(until) = kept.runs.last().map(|run| run.until) else { return ledger };
-        // A page of an hour before that of the last time written is closed, and in the day's.
-        let hour = number(until, HOUR);
-        ledger.hour = hour;
+        ledger.hour = number(until, HOUR);
+        // What ran then runs no longer.
         let sum = |line: &Line| (line.account, Sum { millis: line.millis(until), answers: line.answers });
-        if let Some((_, lines)) = kept.hour.as_ref().filter(|(of, _)| *of == hour) {
-            ledger.open = lines.iter().map(sum).collect();
-            // What ran then runs no longer.
-            ledger.changed =
-                lines.iter().filter(|line| line.running.is_some()).map(|line| line.account / BLOCK).collect();
-        }
-        if let Some((_, lines)) = kept.day.as_ref().filter(|(of, _)| *of == number(until, DAY)) {
-            ledger.day = lines.iter().map(sum).collect();
+        if ledger.hour == kept.hour {
+            ledger.open = kept.lines.iter().map(sum).collect();
         }
         ledger.roll(now);
         ledger
@@ -214,7 +202,7 @@ impl Ledger {
         if let Some(before) = self.clocks.insert(Arc::clone(name), clocks.clone()) {
             before.iter().for_each(|clock| self.settle(clock, now));
         }
-        self.changed.extend(clocks.iter().flat_map(|clock| &clock.ends).map(|(account, _)| account / BLOCK));
+        self.changed.extend(clocks.iter().flat_map(|clock| &clock.ends).map(|(account, _)| *account));
     }
 
     /// One place for each account, also where a provider stands twice.
@@ -254,7 +242,7 @@ impl Ledger {
         }
         let number = self.next;
         self.next += 1;
-        self.due.push(Entry::Account(number, account.clone()));
+        self.accounts_due.push((number, account.clone()));
         self.numbers.insert(account, number);
         number
     }
@@ -262,27 +250,36 @@ impl Ledger {
     /// Answers that an account gave since they were counted last.
     pub fn count(&mut self, account: u32, answers: u64) {
         self.open.entry(account).or_default().answers += answers;
-        self.changed.insert(account / BLOCK);
+        *self.counted.entry(account).or_default() += answers;
     }
 
     /// What is to be written, so that all until `now` is kept.
-    pub fn changes(&mut self, now: Time) -> Vec<Entry> {
+    pub fn changes(&mut self, now: Time) -> Changes {
         self.roll(now);
+        let whole = std::mem::take(&mut self.whole);
         let changed = std::mem::take(&mut self.changed);
-        if !changed.is_empty() {
-            let lines = self.lines(&changed);
-            for block in changed {
-                let page = lines.range(block * BLOCK..).take_while(|(account, _)| **account / BLOCK == block);
-                let key = PageKey { span: Span::Hour, number: self.hour, block };
-                self.due.push(Entry::Page(key, Page(page.map(|(_, line)| *line).collect())));
-            }
+        let mut counted = std::mem::take(&mut self.counted);
+        let lines = match (whole, changed.is_empty()) {
+            (true, _) => self.lines(|_| true),
+            (false, true) => BTreeMap::new(),
+            (false, false) => self.lines(|account| changed.contains(account)),
+        };
+        counted.retain(|account, _| !lines.contains_key(account));
+        let (lines, answers) = (lines.into_values().collect(), counted.into_iter().collect());
+        Changes {
+            accounts: std::mem::take(&mut self.accounts_due),
+            hours: std::mem::take(&mut self.hours_due),
+            open: Open { hour: self.hour, whole, lines, answers },
         }
-        std::mem::take(&mut self.due)
     }
 
-    /// The open hour's lines of these blocks.
-    fn lines(&self, blocks: &BTreeSet<u32>) -> BTreeMap<u32, Line> {
-        let is_in = |account: &u32| blocks.contains(&(account / BLOCK));
+    /// The next changes are to have the open hour as a whole: what was written of it is lost, or long.
+    pub fn write_whole(&mut self) {
+        self.whole = true;
+    }
+
+    /// The open hour's lines of these accounts.
+    fn lines(&self, is_in: impl Fn(&u32) -> bool) -> BTreeMap<u32, Line> {
         let open = self.open.iter().filter(|(account, _)| is_in(account));
         let mut lines: BTreeMap<u32, Line> = open.map(|(account, sum)| (*account, sum.line(*account))).collect();
         for clock in self.clocks.values().flatten() {
@@ -307,35 +304,26 @@ impl Ledger {
             self.clocks = clocks;
             self.close();
             // Where nothing runs there is nothing to tell of the hours between.
-            let next = if self.clocks.is_empty() { current } else { self.hour + 1 };
-            if next / 24 != self.hour / 24 {
-                self.day.clear();
-            }
-            self.hour = next;
-            self.changed = self.clocks.values().flatten().flat_map(Clock::blocks).collect();
+            self.hour = if self.clocks.is_empty() { current } else { self.hour + 1 };
         }
     }
 
     /// The open hour is over.
     fn close(&mut self) {
-        let open = std::mem::take(&mut self.open);
+        let lines: Vec<Line> = std::mem::take(&mut self.open).iter().map(|(account, sum)| sum.line(*account)).collect();
+        if !lines.is_empty() {
+            self.hours_due.push((self.hour, lines));
+        }
         self.changed.clear();
-        for (account, sum) in &open {
-            let of_day = self.day.entry(*account).or_default();
-            of_day.millis += sum.millis;
-            of_day.answers += sum.answers;
-        }
-        self.due.extend(pages(Span::Hour, self.hour, &open));
-        if !open.is_empty() {
-            self.due.extend(pages(Span::Day, self.hour / 24, &self.day));
-        }
+        self.counted.clear();
+        self.whole = true;
     }
 
     fn settle(&mut self, clock: &Clock, now: Time) {
         for (account, points) in clock.points() {
             let millis = Running { since: clock.since, points }.millis(now);
             self.open.entry(account).or_default().millis += millis;
-            self.changed.insert(account / BLOCK);
+            self.changed.insert(account);
         }
     }
 }
@@ -346,25 +334,12 @@ impl Clock {
         let starts = std::iter::once(0).chain(self.ends.iter().map(|(_, end)| *end));
         self.ends.iter().zip(starts).map(|((account, end), start)| (*account, (start, *end)))
     }
-
-    fn blocks(&self) -> impl Iterator<Item = u32> {
-        self.ends.iter().map(|(account, _)| account / BLOCK)
-    }
 }
 
 impl Sum {
     fn line(self, account: u32) -> Line {
         Line { account, millis: self.millis, answers: self.answers, running: None }
     }
-}
-
-/// Sums by account as pages.
-fn pages(span: Span, number: u32, sums: &BTreeMap<u32, Sum>) -> Vec<Entry> {
-    let mut pages: BTreeMap<u32, Page> = BTreeMap::new();
-    for (account, sum) in sums {
-        pages.entry(account / BLOCK).or_default().0.push(sum.line(*account));
-    }
-    pages.into_iter().map(|(block, page)| Entry::Page(PageKey { span, number, block }, page)).collect()
 }
 
 #[cfg(test)]
@@ -379,35 +354,38 @@ mod tests {
     #[derive(Clone, Debug, Default)]
     struct Disk {
         accounts: BTreeMap<u32, Account>,
-        pages: BTreeMap<PageKey, Page>,
+        hours: BTreeMap<u32, Vec<Line>>,
+        hour: u32,
+        lines: BTreeMap<u32, Line>,
         runs: Vec<Run>,
     }
 
     impl Disk {
         fn keep(&mut self, ledger: &mut Ledger, from: Time, now: Time, clean: bool) {
-            for entry in ledger.changes(now) {
-                match entry {
-                    Entry::Account(number, account) => drop(self.accounts.insert(number, account)),
-                    Entry::Page(key, page) => drop(self.pages.insert(key, page)),
-                }
+            let Changes { accounts, hours, open } = ledger.changes(now);
+            self.accounts.extend(accounts);
+            for (hour, lines) in hours {
+                assert!(self.hours.insert(hour, lines).is_none(), "an hour is over once");
+            }
+            assert!(open.whole || open.hour == self.hour);
+            if open.whole {
+                self.lines.clear();
+            }
+            self.hour = open.hour;
+            self.lines.extend(open.lines.into_iter().map(|line| (line.account, line)));
+            for (account, answers) in open.answers {
+                self.lines.entry(account).or_insert(Line { account, ..Line::default() }).answers += answers;
             }
             self.runs.retain(|run| run.from != from);
             self.runs.push(Run { from, until: now, clean, lacking: false });
         }
 
         fn kept(&self) -> KeptLedger {
-            let latest = |span| {
-                let of: Vec<_> = self.pages.iter().filter(|(key, _)| key.span == span).collect();
-                let number = of.last()?.0.number;
-                let lines = of.iter().filter(|(key, _)| key.number == number).flat_map(|(_, page)| page.0.clone());
-                Some((number, lines.collect()))
-            };
             KeptLedger {
                 accounts: self.accounts.clone().into_iter().collect(),
                 runs: self.runs.clone(),
-                hour: latest(Span::Hour),
-                day: latest(Span::Day),
-                used: BTreeSet::new(),
+                hour: self.hour,
+                lines: self.lines.values().copied().collect(),
             }
         }
 
@@ -415,16 +393,13 @@ mod tests {
             self.runs.last().unwrap().until
         }
 
-        /// Milliseconds and answers by account, from pages of this span.
-        fn sums(&self, span: Span, closed_before: Option<u32>) -> BTreeMap<Account, (u64, u64)> {
+        /// Milliseconds and answers by account.
+        fn sums(&self) -> BTreeMap<Account, (u64, u64)> {
             let mut sums: BTreeMap<Account, (u64, u64)> = BTreeMap::new();
-            let pages = self.pages.iter().filter(|(key, _)| key.span == span);
-            for (_, page) in pages.filter(|(key, _)| closed_before.is_none_or(|end| key.number < end)) {
-                for line in &page.0 {
-                    let sum = sums.entry(self.accounts[&line.account].clone()).or_default();
-                    sum.0 += line.millis(self.until());
-                    sum.1 += line.answers;
-                }
+            for line in self.hours.values().flatten().chain(self.lines.values()) {
+                let sum = sums.entry(self.accounts[&line.account].clone()).or_default();
+                sum.0 += line.millis(self.until());
+                sum.1 += line.answers;
             }
             sums
         }
@@ -448,7 +423,7 @@ mod tests {
         let (mut ledger, mut disk) = (Ledger::restore(&KeptLedger::default(), BEGIN), Disk::default());
         ledger.decide(&"a.".into(), vec![points("a.", "", &[45_875, 19_661])], BEGIN);
         disk.keep(&mut ledger, BEGIN, Time(BEGIN.0 + 100_000), false);
-        let sums = disk.sums(Span::Hour, None);
+        let sums = disk.sums();
         let of = |at| sums[&account("a.", "", at)].0;
         assert_eq!((of(0), of(1)), (69_999, 30_001));
     }
@@ -460,31 +435,30 @@ mod tests {
         plain.push((account("a.", "", 1), 20_000));
         ledger.decide(&"a.".into(), vec![plain, points("a.", "only=eu", &[POINTS])], BEGIN);
         disk.keep(&mut ledger, BEGIN, Time(BEGIN.0 + 65_536), true);
-        let sums = disk.sums(Span::Hour, None);
+        let sums = disk.sums();
         let expected =
             [(account("a.", "", 2), 15_536), (account("a.", "", 1), 50_000), (account("a.", "only=eu", 0), 65_536)];
         assert_eq!(sums.into_iter().map(|(account, sum)| (account, sum.0)).collect::<Vec<_>>(), expected);
     }
 
     #[test]
-    fn time_alone_writes_no_page() {
+    fn time_alone_writes_nothing_and_answers_what_came() {
         let mut ledger = Ledger::restore(&KeptLedger::default(), BEGIN);
         ledger.decide(&"a.".into(), vec![points("a.", "", &[POINTS])], BEGIN);
-        assert_eq!(ledger.changes(BEGIN).len(), 2, "an account and a page");
-        assert_eq!(ledger.changes(Time(BEGIN.0 + 7_000)), []);
-        ledger.decide(&"a.".into(), vec![points("a.", "", &[POINTS])], Time(BEGIN.0 + 8_000));
-        assert_eq!(ledger.changes(Time(BEGIN.0 + 9_000)), [], "the same decision again");
-        let next_hour = Time((BEGIN.0 / HOUR + 1) * HOUR);
-        let kinds: Vec<_> = ledger
-            .changes(next_hour)
-            .into_iter()
-            .map(|entry| match entry {
-                Entry::Page(key, page) => (key.span, key.number, page.0[0].running.is_some()),
-                Entry::Account(..) => unreachable!("it is known"),
-            })
-            .collect();
+        let first = ledger.changes(BEGIN);
+        assert_eq!((first.accounts.len(), first.open.lines.len(), first.open.whole), (1, 1, true));
         let hour = number(BEGIN, HOUR);
-        assert_eq!(kinds, [(Span::Hour, hour, false), (Span::Day, hour / 24, false), (Span::Hour, hour + 1, true)]);
+        let nothing = Changes { open: Open { hour, ..Open::default() }, ..Changes::default() };
+        assert_eq!(ledger.changes(Time(BEGIN.0 + 7_000)), nothing);
+        ledger.decide(&"a.".into(), vec![points("a.", "", &[POINTS])], Time(BEGIN.0 + 8_000));
+        assert_eq!(ledger.changes(Time(BEGIN.0 + 9_000)), nothing, "the same decision again");
+        [3, 4].into_iter().for_each(|answers| ledger.count(0, answers));
+        assert_eq!(ledger.changes(Time(BEGIN.0 + 9_000)).open.answers, [(0, 7)]);
+        ledger.write_whole();
+        assert_eq!(ledger.changes(Time(BEGIN.0 + 9_000)).open.lines[0].answers, 7);
+        let next = ledger.changes(Time((u64::from(hour) + 1) * HOUR));
+        assert_eq!((next.hours.len(), next.hours[0].0, next.hours[0].1[0].running), (1, hour, None));
+        assert_eq!((next.open.hour, next.open.whole, next.open.lines[0].running.is_some()), (hour + 1, true, true));
     }
 
     #[derive(Clone, Debug)]
@@ -570,16 +544,12 @@ mod tests {
                 }
             }
             disk.keep(&mut ledger, from, now, false);
-            let sums = disk.sums(Span::Hour, None);
+            let sums = disk.sums();
             for (at, name) in NAMES.iter().enumerate() {
                 let millis: u64 = sums.iter().filter(|(account, _)| *account.name == **name).map(|(_, sum)| sum.0).sum();
                 prop_assert_eq!(millis, model.millis[at], "{}", name);
             }
             prop_assert_eq!(sums.values().map(|sum| sum.1).sum::<u64>(), model.answers);
-            // Days are the sums of their hours.
-            let today = number(now, DAY);
-            let filtered = |sums: BTreeMap<Account, (u64, u64)>| sums.into_iter().filter(|(_, sum)| *sum != (0, 0)).collect::<Vec<_>>();
-            prop_assert_eq!(filtered(disk.sums(Span::Day, Some(today))), filtered(disk.sums(Span::Hour, Some(today * 24))));
         }
 
         #[test]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::steer::decision::{KeptShares, LastShares};
 use crate::steer::judge::CandidateMemory;
-use crate::steer::ledger::{Entry, KeptLedger, Run, Span};
+use crate::steer::ledger::KeptLedger;
 use crate::steer::observation::CandidateKey;
 use crate::steer::overrides::Override;
 use crate::steer::time::Time;
@@ -84,14 +84,6 @@ pub enum Write {
     /// The text of a zone, which an earlier version kept here: it stands in a file now (`texts`).
     ForgetZone(String),
     Generation(u64),
-    /// An account or a page of the ledger.
-    Ledger(Entry),
-    /// The time that the pages which were written with it or before it tell of.
-    Run(Run),
-    /// Of the ledger: an account that no page tells of, a run, and pages of hours or days before this one.
-    ForgetAccount(u32),
-    ForgetRun(Time),
-    ForgetPages(Span, u32),
 }
 
 impl Kept {

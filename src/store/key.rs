@@ -8,39 +8,22 @@ use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use crate::steer::ledger::{PageKey, Span};
 use crate::steer::observation::CandidateKey;
-use crate::steer::time::Time;
 
 /// What kind of entry it is: the first octet of its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(super) enum Kind {
-    Account = b'a',
     Candidate = b'c',
     Decision = b'd',
     Event = b'e',
-    Hour = b'h',
     Override = b'o',
-    Run = b'r',
     Seal = b's',
-    Day = b'y',
     Zone = b'z',
 }
 
 impl Kind {
-    const ALL: [Self; 10] = [
-        Self::Account,
-        Self::Candidate,
-        Self::Decision,
-        Self::Event,
-        Self::Hour,
-        Self::Override,
-        Self::Run,
-        Self::Seal,
-        Self::Day,
-        Self::Zone,
-    ];
+    const ALL: [Self; 6] = [Self::Candidate, Self::Decision, Self::Event, Self::Override, Self::Seal, Self::Zone];
 
     /// The kind of a key; none for one that a newer program wrote.
     pub(super) fn of(key: &[u8]) -> Option<Self> {
@@ -73,31 +56,6 @@ impl EntryKey {
         Self::numbered(Kind::Override, id)
     }
 
-    pub(super) fn account(number: u32) -> Self {
-        Self::numbered(Kind::Account, number.into())
-    }
-
-    /// Pages of one span stand in the order of their time.
-    pub(super) fn page(key: PageKey) -> Self {
-        Self::numbered(page_kind(key.span), u64::from(key.number) << 32 | u64::from(key.block))
-    }
-
-    /// The runs stand in the order of their beginning.
-    pub(super) fn run(from: Time) -> Self {
-        Self::numbered(Kind::Run, from.0)
-    }
-
-    /// Which page it is, where it is one.
-    pub(super) fn page_key(&self) -> Option<PageKey> {
-        let span = match self.kind()? {
-            Kind::Hour => Span::Hour,
-            Kind::Day => Span::Day,
-            _ => return None,
-        };
-        let number = self.number()?;
-        Some(PageKey { span, number: (number >> 32) as u32, block: number as u32 })
-    }
-
     pub(super) fn seal() -> Self {
         Self(vec![Kind::Seal as u8])
     }
@@ -117,7 +75,7 @@ impl EntryKey {
         Kind::of(&self.0)
     }
 
-    /// The number that tells it from others of its kind: the id of an event or an override, ...
+    /// The id of an event or an override.
     pub(super) fn number(&self) -> Option<u64> {
         Some(u64::from_be_bytes(self.0.get(1..)?.try_into().ok()?))
     }
@@ -134,14 +92,6 @@ impl EntryKey {
 
     fn numbered(kind: Kind, id: u64) -> Self {
         Self([&[kind as u8][..], &id.to_be_bytes()].concat())
-    }
-}
-
-/// The kind of a page.
-pub(super) fn page_kind(span: Span) -> Kind {
-    match span {
-        Span::Hour => Kind::Hour,
-        Span::Day => Kind::Day,
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::Unreadable;
 use super::event::StoredEvent;
 use super::failure::Failure;
 use super::folder::Folder;
@@ -13,7 +14,6 @@ use super::key::{EntryKey, Kind};
 use super::seal::{Census, Seal, Tip};
 use super::stored::{StoredCandidate, StoredDecision};
 use super::value::{self, Illegible, Joining};
-use super::{Unreadable, ledger};
 use crate::steer::overrides::Override;
 use crate::zone::texts::Texts;
 
@@ -184,16 +184,6 @@ impl Reading {
             Some(Kind::Event) => {
                 StoredEvent::check_version(octets)?;
                 self.last_event = self.last_event.max(entry.number().unwrap_or(0));
-            }
-            Some(Kind::Account) => {
-                let number = entry.number().and_then(|number| u32::try_from(number).ok()).unwrap_or(u32::MAX);
-                self.kept.ledger.accounts.push((number, value::decode(octets)?));
-            }
-            Some(Kind::Run) => self.kept.ledger.runs.push(value::decode(octets)?),
-            Some(Kind::Hour | Kind::Day) => {
-                let key = entry.page_key().ok_or(Illegible::Incomplete)?;
-                let page = ledger::decode(key, octets)?;
-                ledger::take_latest(&mut self.kept.ledger, key, page);
             }
             Some(Kind::Seal) => {}
             None => return Err(Illegible::Content("it is of a kind that this program does not know".to_owned())),

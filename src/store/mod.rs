@@ -1,7 +1,7 @@
 //! The store: what is kept over a restart, in sled 0.34.
 //!
-//! Verdicts, the last decision of each name, the history and overrides in sled; the last good text of each zone in
-//! files beside it (`texts`). None of it is read while a question is answered, and the server serves without it:
+//! Verdicts, the last decision of each name, the history and overrides in sled; the last good text of each zone (`texts`) and
+//! the ledger (`ledger`) in files beside it. None of it is read while a question is answered, and the server serves without it:
 //! whatever goes wrong here ends in a state that is told, never in a panic or a wait.
 //!
 //! # What stands where
@@ -12,14 +12,10 @@
 //!
 //! | key | entry | written |
 //! | --- | --- | --- |
-//! | `a` number (8) | an account of the ledger: name, area rule, provider and home | once; removed when no page tells of it |
 //! | `c` hash of name and candidate (16) | a candidate's memory: `{key, memory}` | with each change of a verdict |
 //! | `d` hash of the name (16) | the last non-empty decision: `{name, decision}` | with each decision |
 //! | `e` id (8) | an event: its time, `{generation, transition}` | once; removed when it is too old, or one too many |
-//! | `h` hour (4), block (4) | a page of the ledger: time and answers of 1,024 accounts | every few seconds while it changes; removed after 32 days |
 //! | `o` id (8) | an override | when placed; removed when released or expired |
-//! | `r` time (8) | a run: from when to when the server counted | every few seconds |
-//! | `y` day (4), block (4) | a page of the ledger: the same of a day | with each hour; removed after 400 days |
 //! | `z` hash of the origin (16) | a zone's text, of an earlier version | never; made a file when the store opens, and removed |
 //! | `s` | the seal: what all others must be, and the numbers that only count up | with every commit |
 //!
@@ -100,7 +96,7 @@ pub use event::{EVENTS_LIMIT, EVENTS_SCANNED, EventFilter, EventsPage};
 pub use failure::StoreError;
 pub use folder::SET_ASIDE_KEPT;
 pub use health::{Condition, Counts, Health};
-pub use ledger::{DAYS_KEPT, HOURS_KEPT, Served, ServedQuery};
+pub use ledger::{DAYS_KEPT, HOURS_KEPT, KeptLedgerFiles, Served, ServedQuery};
 pub use opening::{OpenState, Opened, open};
 pub use past::Past;
 pub use texts::KeptTexts;
@@ -118,6 +114,8 @@ pub struct Settings {
     pub folder: PathBuf,
     /// Where the texts of zones stand: `<data>/zone-texts`.
     pub texts: PathBuf,
+    /// Where the ledger stands: `<data>/ledger`.
+    pub ledger: PathBuf,
     /// How long opening may take in all.
     pub open_limit: Duration,
     /// How long one commit may take, or a look through the events; after a commit that takes longer the store counts
@@ -132,12 +130,13 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The defaults: texts in `zone-texts` beside the store, 30 s to open, 30 s to write, 100,000 events, 90 days, 1,024
+    /// The defaults: texts in `zone-texts` and the ledger in `ledger` beside the store, 30 s to open, 30 s to write, 100,000 events, 90 days, 1,024
     /// batches waiting.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         let folder = folder.into();
         Self {
             texts: folder.with_file_name("zone-texts"),
+            ledger: folder.with_file_name("ledger"),
             folder,
             open_limit: Duration::from_secs(30),
             write_limit: Duration::from_secs(30),
@@ -162,6 +161,7 @@ pub struct Store {
     orders: mpsc::Sender<Order>,
     shared: Arc<Shared>,
     texts: KeptTexts,
+    ledger: KeptLedgerFiles,
     queue: usize,
     write_limit: Duration,
 }
@@ -170,6 +170,11 @@ impl Store {
     /// The last good texts of zones. They are kept where nothing else can be, too.
     pub fn texts(&self) -> &KeptTexts {
         &self.texts
+    }
+
+    /// The ledger. It is kept where nothing else can be, too.
+    pub fn ledger(&self) -> &KeptLedgerFiles {
+        &self.ledger
     }
 
     /// Keeps all of the batch or nothing. The future ends when it is on the disk, flushed and synced. Dropping the
@@ -224,13 +229,13 @@ impl Store {
         self.read(move |tree| event::page(tree, &filter)).await
     }
 
-    /// What the ledger says of a time: all that was kept before this was called.
+    /// What the ledger says of a time: all that was handed over before this was called.
     ///
     /// # Errors
-    /// `Gone`, `Closed`; `Late` where the disk does not answer.
+    /// `Gone` where it is not kept or cannot be read, `Closed`; `Late` where the disk does not answer.
     pub async fn served(&self, query: ServedQuery) -> Result<Served, StoreError> {
-        self.write(Vec::new()).await?;
-        self.read(move |tree| ledger::served(tree, &query).map_err(|why| StoreError::Gone(why.to_string()))).await
+        let ledger = self.ledger.clone();
+        self.blocking(move || ledger.served(&query)).await
     }
 
     /// What the history says of a name at one moment.
@@ -239,7 +244,8 @@ impl Store {
     /// `Gone`, `Closed`; `Late` where the disk does not answer.
     pub async fn past(&self, name: String, at: Time) -> Result<Past, StoreError> {
         self.write(Vec::new()).await?;
-        self.read(move |tree| past::past(tree, &name, at)).await
+        let ledger = self.ledger.clone();
+        self.read(move |tree| Ok(Past { runs: ledger.runs()?, ..past::past(tree, &name, at)? })).await
     }
 
     /// Reads on a thread that may block.
@@ -249,11 +255,19 @@ impl Store {
     ) -> Result<T, StoreError> {
         self.shared.check()?;
         let shared = self.shared.clone();
-        let reading = tokio::task::spawn_blocking(move || {
+        let look = move || {
             let tree = shared.tree.read().unwrap_or_else(PoisonError::into_inner);
             tree.as_ref().map_or(Err(StoreError::Closed), |tree| look(tree))
-        });
-        match tokio::time::timeout(self.write_limit, reading).await {
+        };
+        self.blocking(look).await
+    }
+
+    /// Waits for a thread that may block.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        look: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match tokio::time::timeout(self.write_limit, tokio::task::spawn_blocking(look)).await {
             Ok(Ok(found)) => found,
             Ok(Err(failed)) => Err(StoreError::Gone(match failed.try_into_panic() {
                 Ok(panic) => format!("reading panicked: {}", panic_text(&*panic)),
@@ -263,7 +277,7 @@ impl Store {
         }
     }
 
-    /// Keeps what was written and posted before, texts too, and closes: the folder is free for another process then.
+    /// Keeps what was written and posted before, texts and ledger too, and closes: the folder is free for another process then.
     /// Other handles get `Closed` from now on.
     ///
     /// # Errors
@@ -272,6 +286,12 @@ impl Store {
         let (texts, limit) = (self.texts.clone(), self.write_limit);
         if !tokio::task::spawn_blocking(move || texts.settle(limit)).await.unwrap_or(false) {
             tracing::error!("texts of zones are still being written: they are kept with the next start");
+        }
+        let ledger = self.ledger.clone();
+        match tokio::task::spawn_blocking(move || ledger.close(limit)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => tracing::error!(%why, "the ledger's last seconds are not stored"),
+            Err(why) => tracing::error!(%why, "the ledger did not close well"),
         }
         self.shared.check()?;
         let (reply, answer) = oneshot::channel();
@@ -289,21 +309,21 @@ impl Store {
     }
 
     /// Starts the thread.
-    fn start(settings: &Settings, shared: Arc<Shared>, writer: Writer) -> io::Result<Self> {
+    fn start(settings: &Settings, shared: Arc<Shared>, writer: Writer, ledger: &KeptLedgerFiles) -> io::Result<Self> {
         let (orders, received) = mpsc::channel(settings.queue.max(1));
         thread::Builder::new().name("store".to_owned()).spawn(move || writer.run(received))?;
-        Ok(Self::with(orders, shared, settings))
+        Ok(Self::with(orders, shared, settings, ledger))
     }
 
     /// A store that keeps nothing; `shared` has failed already.
-    fn refusing(settings: &Settings, shared: Arc<Shared>) -> Self {
+    fn refusing(settings: &Settings, shared: Arc<Shared>, ledger: &KeptLedgerFiles) -> Self {
         let (orders, _) = mpsc::channel(1);
-        Self::with(orders, shared, settings)
+        Self::with(orders, shared, settings, ledger)
     }
 
-    fn with(orders: mpsc::Sender<Order>, shared: Arc<Shared>, settings: &Settings) -> Self {
-        let texts = KeptTexts::new(&settings.texts);
-        Self { orders, shared, texts, queue: settings.queue, write_limit: settings.write_limit }
+    fn with(orders: mpsc::Sender<Order>, shared: Arc<Shared>, settings: &Settings, ledger: &KeptLedgerFiles) -> Self {
+        let (texts, ledger) = (KeptTexts::new(&settings.texts), ledger.clone());
+        Self { orders, shared, texts, ledger, queue: settings.queue, write_limit: settings.write_limit }
     }
 
     /// Gives an order its place among those that wait.

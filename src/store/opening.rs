@@ -15,7 +15,8 @@ use super::health::Shared;
 use super::kept::{Kept, Write};
 use super::load::{self, Loaded};
 use super::writer::{Clock, Writer};
-use super::{Settings, Store, Unreadable};
+use super::{KeptLedgerFiles, Settings, Store, Unreadable};
+use crate::steer::ledger::KeptLedger;
 use crate::steer::time::Time;
 use crate::zone::texts::Texts;
 
@@ -136,12 +137,14 @@ fn attempt(path: &Path, limit: Duration) -> Result<(Folder, Loaded), Failure> {
 }
 
 fn running(settings: &Arc<Settings>, now: Time, folder: Folder, loaded: Loaded, state: OpenState) -> Opened {
-    let Loaded { db, log, tip, seal, kept, zones, unreadable } = loaded;
+    let Loaded { db, log, tip, seal, mut kept, zones, unreadable } = loaded;
+    let (ledger, kept_ledger) = KeptLedgerFiles::open(&settings.ledger, settings.write_limit);
+    kept.ledger = kept_ledger;
     let shared = Arc::new(Shared::new(Some(db.clone()), settings.write_limit));
     let clock = Clock { opened: now, since: Instant::now() };
     let writer =
         Writer { db, log, tip, seal, folder, settings: settings.clone(), shared: shared.clone(), clock, oldest: None };
-    match Store::start(settings, shared, writer) {
+    match Store::start(settings, shared, writer, &ledger) {
         Ok(store) => {
             take_over(&store, zones);
             Opened { store, kept, state, unreadable }
@@ -172,7 +175,13 @@ fn without(settings: &Arc<Settings>, state: OpenState) -> Opened {
     };
     let shared = Arc::new(Shared::new(None, settings.write_limit));
     shared.fail(&why);
-    Opened { store: Store::refusing(settings, shared), kept: Kept::default(), state, unreadable: Vec::new() }
+    let (ledger, kept_ledger) = match &state {
+        // Its folder is the other's, too.
+        OpenState::InUse => (KeptLedgerFiles::refusing(&settings.ledger, settings.write_limit), KeptLedger::default()),
+        _ => KeptLedgerFiles::open(&settings.ledger, settings.write_limit),
+    };
+    let kept = Kept { ledger: kept_ledger, ..Kept::default() };
+    Opened { store: Store::refusing(settings, shared, &ledger), kept, state, unreadable: Vec::new() }
 }
 
 /// What a panic said.

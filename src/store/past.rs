@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::event::Backwards;
+use super::event::{Backwards, StoredEvent};
 use super::failure::StoreError;
 use super::kept::Event;
-use super::key::Kind;
-use super::{event::StoredEvent, ledger};
 use crate::steer::ledger::Run;
 use crate::steer::time::Time;
 use crate::steer::transition::{Change, OverrideState};
@@ -32,7 +30,7 @@ pub struct Past {
 /// Decisions until the moment that are kept: the last one of each area rule is among them.
 const DECISIONS: usize = 100;
 
-/// Looks at all events: there are at most as many as the settings say.
+/// Looks at all events: there are at most as many as the settings say. When the server ran is not among them.
 pub(super) fn past(tree: &sled::Tree, name: &str, at: Time) -> Result<Past, StoreError> {
     let mut past = Past::default();
     let mut ended = Vec::new();
@@ -60,8 +58,5 @@ pub(super) fn past(tree: &sled::Tree, name: &str, at: Time) -> Result<Past, Stor
             _ => {}
         }
     }
-    let unreadable = |why: super::value::Illegible| StoreError::Gone(why.to_string());
-    past.runs =
-        ledger::entries(tree, vec![Kind::Run as u8], |_, octets| super::value::decode(octets)).map_err(unreadable)?;
     Ok(past)
 }

@@ -6,9 +6,8 @@ use super::event::StoredEvent;
 use super::failure::StoreError;
 use super::kept::{LastDecision, Write};
 use super::key::EntryKey;
-use super::{ledger, value};
+use super::value;
 use crate::steer::judge::CandidateMemory;
-use crate::steer::ledger::{Entry, PageKey, Run, Span};
 use crate::steer::observation::CandidateKey;
 
 /// The most octets that one value may take.
@@ -36,8 +35,6 @@ pub(super) enum Change {
     /// Id, generation and octets.
     Event(u64, u64, Vec<u8>),
     Generation(u64),
-    /// All pages of a span before this number go.
-    Pages(Span, u32),
 }
 
 /// Encodes one write.
@@ -61,14 +58,6 @@ pub(super) fn change(write: &Write) -> Result<Change, StoreError> {
         Write::ForgetOverride(id) => return Ok(Change::Entry(EntryKey::placed(*id), None)),
         Write::ForgetZone(origin) => return Ok(Change::Entry(EntryKey::zone(origin), None)),
         Write::Generation(generation) => return Ok(Change::Generation(*generation)),
-        Write::Ledger(Entry::Account(number, account)) => (EntryKey::account(*number), value::encode(account)),
-        Write::Ledger(Entry::Page(key, page)) => {
-            return Ok(Change::Entry(EntryKey::page(*key), Some(ledger::encode(*key, page))));
-        }
-        Write::Run(run) => (EntryKey::run(run.from), value::encode(run)),
-        Write::ForgetAccount(number) => return Ok(Change::Entry(EntryKey::account(*number), None)),
-        Write::ForgetRun(from) => return Ok(Change::Entry(EntryKey::run(*from), None)),
-        Write::ForgetPages(span, before) => return Ok(Change::Pages(*span, *before)),
     };
     let octets = octets.map_err(|why| StoreError::Unencodable { what: what(write), why: why.to_string() })?;
     if octets.len() > VALUE_LIMIT {
@@ -90,11 +79,5 @@ fn what(write: &Write) -> String {
         Write::ForgetOverride(id) => format!("override {id}"),
         Write::ForgetZone(origin) => format!("zone {origin}"),
         Write::Generation(generation) => format!("generation {generation}"),
-        Write::Ledger(Entry::Account(number, _)) | Write::ForgetAccount(number) => format!("account {number}"),
-        Write::Ledger(Entry::Page(PageKey { span, number, block }, _)) => {
-            format!("page {block} of {span:?} {number}").to_lowercase()
-        }
-        Write::Run(Run { from, .. }) | Write::ForgetRun(from) => format!("run since {from}"),
-        Write::ForgetPages(span, before) => format!("pages before {span:?} {before}").to_lowercase(),
     }
 }

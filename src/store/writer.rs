@@ -21,7 +21,7 @@ use super::kept::Write;
 use super::key::{EntryKey, Kind};
 use super::seal::{Seal, Tip};
 use super::stored::{self, Change};
-use super::{Settings, ledger, panic_text, value};
+use super::{Settings, panic_text, value};
 use crate::steer::time::Time;
 
 /// A group takes no further batch once it holds so many octets: a commit stays short, and its memory small.
@@ -231,11 +231,6 @@ impl Group {
                 self.put(tree, &EntryKey::event(id), Some(&octets))?;
                 self.seal.last_event = self.seal.last_event.max(id);
                 self.events += 1;
-            }
-            Change::Pages(span, before) => {
-                for key in ledger::pages_before(tree, span, before) {
-                    self.pieces.insert(key?.to_vec(), None);
-                }
             }
             Change::Entry(entry, octets) => {
                 if let (Some(Kind::Override), Some(id), Some(_)) = (entry.kind(), entry.number(), &octets) {
