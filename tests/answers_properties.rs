@@ -41,7 +41,12 @@ static SERVED: LazyLock<Published> = LazyLock::new(|| {
         &mut published,
         vec![whole(1, 2, 30, None), whole(0, 1, 30, None), whole(0, 2, 30, None), whole(7, 1, 30, None)],
     );
-    let set = FlattenedSet { addresses: vec!["203.0.113.1".parse().expect("an address")], ttl: 60 };
+    let set = FlattenedSet {
+        addresses: vec!["203.0.113.1".parse().expect("an address")],
+        ttl: 60,
+        service: None,
+        honours_subnets: None,
+    };
     published.flattened = Arc::new(FlattenedSets(vec![vec![], vec![], vec![Some(Arc::new(set))]]));
     published
 });

@@ -9,14 +9,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use by_hand::{decision, select, steered, whole};
-use pointsman::image::published::{FlattenedSet, FlattenedSets, Published, Selected, SelectedAreas, Selection};
+use pointsman::image::published::{
+    FAR_CLIENTS, FlattenedSet, FlattenedSets, Published, Selected, SelectedAreas, Selection,
+};
+use pointsman::image::service::{Service, ServiceRecord};
 use pointsman::image::{Settings, Transport, explain};
 use pointsman::steer::areas::AreaRules;
-use pointsman::steer::decision::Source;
+use pointsman::steer::decision::{CandidateReason, Source};
 use pointsman::steer::observation::Family;
 use pointsman::steer::policy::{AreaPolicy, Preference, Shape, Sticky};
 use pointsman::steer::shares::Shares;
 use pointsman::zone::record::Rtype;
+use proptest::prelude::*;
 use support::{AA, Message, ask_as, lines, name, published, query, tcp, zone};
 
 const A: u16 = 1;
@@ -24,6 +28,7 @@ const CNAME: u16 = 5;
 const MX: u16 = 15;
 const TXT: u16 = 16;
 const AAAA: u16 = 28;
+const SVCB: u16 = 64;
 const HTTPS: u16 = 65;
 const ANY: u16 = 255;
 
@@ -42,6 +47,11 @@ hints   IN A   192.0.2.97
 hints   IN HTTPS 1 . alpn=h2 ipv4hint=192.0.2.97
 named   IN A   192.0.2.97
 named   IN HTTPS 1 other.example. alpn=h2
+keys    IN A   192.0.2.97
+keys    IN HTTPS 1 . alpn=h2 ech=qrs=
+bound   IN A   192.0.2.15
+bound   IN HTTPS 1 . alpn=h2 ipv4hint=192.0.2.15
+bound   IN SVCB 1 . ipv4hint=192.0.2.15
 alias   IN CNAME www
 alias2  IN CNAME app
 deep    IN DNAME app
@@ -85,10 +95,12 @@ fn served() -> Published {
             steered("new.shop.test.", "shop.test.", Shape::Cname, Sticky::Yes, &["new.b-cdn.net."]),
             steered("hints.shop.test.", "shop.test.", Shape::Addresses, Sticky::Yes, &["192.0.2.13"]),
             steered("named.shop.test.", "shop.test.", Shape::Addresses, Sticky::Yes, &["192.0.2.14"]),
+            steered("keys.shop.test.", "shop.test.", Shape::Addresses, Sticky::Yes, &["192.0.2.14", "192.0.2.16"]),
+            steered("bound.shop.test.", "shop.test.", Shape::Addresses, Sticky::Yes, &["192.0.2.15", "192.0.2.16"]),
         ],
     );
     let mut published = published(&[zone], &[], &Settings::default());
-    select(&mut published, [2, 2, 3, 1, 1, 1, 1].map(|of| whole(0, of, 30, None)).to_vec());
+    select(&mut published, [2, 2, 3, 1, 1, 1, 1, 2, 2].map(|of| whole(0, of, 30, None)).to_vec());
     published
 }
 
@@ -256,10 +268,101 @@ fn clients_and_draws_are_split_by_weight_within_a_percent() {
 fn an_https_record_never_leads_past_the_decision() {
     let mut published = served();
     assert_eq!(answers(&published, "app.shop.test.", HTTPS).len(), 1);
-    for (slot, qname) in [(5, "hints.shop.test."), (6, "named.shop.test.")] {
+    for (slot, qname) in [(5, "hints.shop.test."), (6, "named.shop.test."), (7, "keys.shop.test.")] {
         assert_eq!(denial(&published, qname, HTTPS), ["shop.test. 30 6 serial 7"], "{qname}");
         choose(&mut published, slot, decision(Source::Static, 30, Vec::new()));
         assert_eq!(answers(&published, qname, HTTPS).len(), 1, "{qname}: static is the owner's own");
+    }
+    // Hints of what is answered stay, for as long as that is; a cache holds them no longer than the addresses.
+    for qtype in [SVCB, HTTPS] {
+        choose(&mut published, 8, whole(0, 2, 30, None));
+        let own = answers(&published, "bound.shop.test.", qtype);
+        assert!(own.len() == 1 && own[0].starts_with(&format!("bound.shop.test. 30 {qtype} ")), "{own:?}");
+        choose(&mut published, 8, whole(1, 2, 30, None));
+        assert_eq!(denial(&published, "bound.shop.test.", qtype), ["shop.test. 30 6 serial 7"]);
+    }
+}
+
+/// The addresses in the hints of HTTPS record data with the target `.`.
+fn hints(rdata: &[u8]) -> Vec<IpAddr> {
+    assert_eq!(rdata[..3], [0, 1, 0], "the owner itself");
+    let (mut rest, mut all) = (&rdata[3..], Vec::new());
+    while let [k0, k1, l0, l1, values @ ..] = rest {
+        let (value, others) = values.split_at(usize::from(u16::from_be_bytes([*l0, *l1])));
+        match [*k0, *k1] {
+            [0, 4] => all.extend(value.as_chunks::<4>().0.iter().map(|octets| IpAddr::from(*octets))),
+            [0, 6] => all.extend(value.as_chunks::<16>().0.iter().map(|octets| IpAddr::from(*octets))),
+            _ => {}
+        }
+        rest = others;
+    }
+    all
+}
+
+/// What a client is answered: addresses, and those in hints; none where it gets no HTTPS record.
+fn told(published: &Published, client: &str) -> (Vec<IpAddr>, Option<Vec<IpAddr>>) {
+    let ask = |qtype| {
+        let octets = ask_as(published, &query("shop.test.", qtype), Transport::Tcp, client, 0).expect("an answer");
+        Message::read(&octets).expect("a message").answer
+    };
+    let mut addresses: Vec<IpAddr> =
+        ask(A).iter().map(|record| IpAddr::from(<[u8; 4]>::try_from(&*record.rdata).expect("4 octets"))).collect();
+    addresses.extend(ask(AAAA).iter().map(|record| IpAddr::from(<[u8; 16]>::try_from(&*record.rdata).expect("16"))));
+    (addresses, ask(HTTPS).first().map(|record| hints(&record.rdata)))
+}
+
+/// A set of candidate `c`, whose target has an HTTPS record with hints of its own, or none.
+fn set_with_hints(c: u8, v4: u8, v6: u8, has_service: bool) -> Arc<FlattenedSet> {
+    let v4s = (0..v4).map(|i| IpAddr::from([203, 0, 113, 16 * c + i]));
+    let v6s = (0..v6).map(|i| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, c.into(), i.into()]));
+    let addresses: Vec<IpAddr> = v4s.chain(v6s).collect();
+    // alpn=h2 ipv4hint=192.0.2.99 ipv6hint=::99: what the target's owner says, elsewhere than where it resolves to.
+    let mut rdata = b"\0\x01\0\0\x01\0\x03\x02h2\0\x04\0\x04\xc0\0\x02\x63\0\x06\0\x10".to_vec();
+    rdata.extend([0; 15]);
+    rdata.push(0x99);
+    let record = ServiceRecord { owner: b"\x01t\0".as_slice().into(), rdata: rdata.into() };
+    let service = has_service.then(|| Service::compile(&[record], 60, &addresses).expect("it fits").into());
+    Arc::new(FlattenedSet { addresses, ttl: 60, service, honours_subnets: None })
+}
+
+proptest! {
+    /// In each state that is published, and so before and after a move, to one place or gradually.
+    #[test]
+    fn addresses_and_hints_of_a_client_are_of_one_candidate(
+        sets in prop::array::uniform3((1_u8..4, 0_u8..4, any::<bool>())),
+        has_set in prop::array::uniform3(any::<bool>()),
+        moves in prop::collection::vec((prop::array::uniform3(0_u64..4), prop::option::of(prop::bool::ANY)), 1..6),
+        clients in prop::collection::vec(any::<u32>(), 8),
+    ) {
+        let targets = ["a.cdn.example.", "b.cdn.example.", "c.cdn.example."];
+        let name = steered("shop.test.", "shop.test.", Shape::Flattened, Sticky::No, &targets);
+        let mut published = published(&[zone("shop.test.", ZONE, vec![name])], &[], &Settings::default());
+        let compiled = (0..).zip(sets).zip(has_set);
+        let compiled = compiled.map(|((c, (v4, v6, service)), has)| has.then(|| set_with_hints(c, v4, v6, service)));
+        published.flattened = Arc::new(FlattenedSets(vec![compiled.collect()]));
+        let mut before = None;
+        for (weights, left_out) in moves {
+            let Some(shares) = Shares::build(&weights, before.as_ref()) else { continue };
+            before = Some(shares.clone());
+            let left_out = left_out.map(|v4| if v4 { Family::V4 } else { Family::V6 });
+            let reason = |weight: &u64| CandidateReason { share: *weight as f64, left_out, reason: String::new() };
+            let reasons = weights.iter().map(reason).collect();
+            select(&mut published, vec![decision(Source::Candidates(shares), 30, reasons)]);
+            for client in &clients {
+                let (addresses, hints) = told(&published, &std::net::Ipv4Addr::from(*client).to_string());
+                let own = addresses == [IpAddr::from([192, 0, 2, 99])];
+                let of = |address: &IpAddr| match address {
+                    IpAddr::V4(v4) => usize::from(v4.octets()[3] / 16),
+                    IpAddr::V6(v6) => usize::from(v6.segments()[6]),
+                };
+                prop_assert!(!addresses.is_empty());
+                match (own, hints) {
+                    (true, hints) => prop_assert_eq!(hints, None),
+                    (false, Some(hints)) => prop_assert_eq!(hints, addresses),
+                    (false, None) => prop_assert!(!sets[of(&addresses[0])].2, "{:?}", addresses),
+                }
+            }
+        }
     }
 }
 
@@ -289,7 +392,7 @@ fn flattened_names_answer_what_targets_resolved_to() {
     let mut published = served();
     let set = |addresses: &[&str], ttl| {
         let addresses = addresses.iter().map(|address| address.parse().expect("an address")).collect();
-        Some(Arc::new(FlattenedSet { addresses, ttl }))
+        Some(Arc::new(FlattenedSet { addresses, ttl, service: None, honours_subnets: None }))
     };
     let sets = |sets: Vec<Option<Arc<FlattenedSet>>>| Arc::new(FlattenedSets(vec![Vec::new(), Vec::new(), sets]));
     // Nothing has resolved: the owner's own.
@@ -299,6 +402,12 @@ fn flattened_names_answer_what_targets_resolved_to() {
     assert_eq!(answers(&published, "shop.test.", AAAA), ["shop.test. 20 28 2001:db8::2"]);
     assert_eq!(answers(&published, "shop.test.", MX), ["shop.test. 3600 15 000a036e73310473686f70047465737400"]);
     assert_eq!(answers(&published, "shop.test.", 6), ["shop.test. 3600 6 serial 7"]);
+    let mut told = FlattenedSet::clone(published.flattened.0[APEX][0].as_ref().expect("a set"));
+    told.honours_subnets = Some(false);
+    published.flattened = sets(vec![Some(Arc::new(told)), published.flattened.0[APEX][1].clone()]);
+    let client: IpAddr = "192.0.2.1".parse().expect("an address");
+    let trace = explain(&published, &name("shop.test."), Rtype(A), client, 0);
+    assert!(trace.steps.iter().any(|step| step == FAR_CLIENTS), "{:?}", trace.steps);
     choose(&mut published, APEX, whole(1, 3, 30, None));
     assert_eq!(answers(&published, "shop.test.", A), ["shop.test. 5 1 203.0.113.3"], "5 s at the least");
     assert_eq!(denial(&published, "shop.test.", AAAA), ["shop.test. 5 6 serial 7"]);

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use hickory_proto::op::ResponseCode;
 use pointsman::health::Settings;
+use pointsman::health::message::{Command, Report};
 use pointsman::steer::observation::{Cause, Observation, Outcome, Stage};
 use pointsman::steer::policy::Scheme;
 
@@ -261,4 +262,40 @@ async fn it_can_be_turned_off() {
         assert!(!failed(&probing.observation().await));
     }
     assert_eq!(site.questions(), 0);
+}
+
+/// Whether the target of a flattened name is found to honour client subnets.
+async fn honours_subnets(site: &Site) -> Option<bool> {
+    let mut probing = Probing::start(site.settings(Duration::from_secs(60)));
+    probing.command(Command::Flatten(vec![TARGET.into()])).await;
+    loop {
+        if let Report::Service { target, records, honours_subnets, .. } = probing.report().await {
+            assert_eq!((&*target, records.len()), (TARGET, 0));
+            probing.stop().await;
+            return honours_subnets;
+        }
+    }
+}
+
+/// The table of `src/health/cold/subnets.rs`.
+#[tokio::test]
+async fn a_scope_says_that_client_subnets_are_honoured() {
+    let site = Site::new().await;
+    let all = || vec![loopback(1)];
+    for (answers, expected) in [
+        (Answers::Scoped(all(), 24), Some(true)),
+        (Answers::Scoped(all(), 0), Some(false)),
+        (Answers::Addresses(all()), Some(false)),
+        (Answers::Addresses(Vec::new()), None),
+        (Answers::Code(ResponseCode::ServFail), None),
+    ] {
+        site.all_answer(TARGET, &answers);
+        assert_eq!(honours_subnets(&site).await, expected, "{answers:?}");
+    }
+    // The zone where the addresses are may be another one.
+    site.all_answer(TARGET, &Answers::Alias("edge.cdn.example."));
+    for (scope, expected) in [(24, Some(true)), (0, Some(false))] {
+        site.all_answer("edge.cdn.example.", &Answers::Scoped(all(), scope));
+        assert_eq!(honours_subnets(&site).await, expected);
+    }
 }

@@ -8,7 +8,9 @@ mod support;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use hickory_proto::rr::RecordType;
+use hickory_proto::rr::rdata::svcb::{Alpn, IpHint, SvcParamKey, SvcParamValue};
+use hickory_proto::rr::rdata::{A, SVCB};
+use hickory_proto::rr::{Name, RecordType};
 use scripted_resolver::{Says, ScriptedResolver};
 use support::{Server, Site, Targets, ask_from, data_of, eventually, said, until};
 
@@ -297,5 +299,64 @@ fn an_apex_has_the_addresses_of_its_target_and_never_those_of_one_that_it_had() 
     assert!(!server.look("news.example.").contains(&targets.address(0).to_string()));
     resolver.says("new.b-cdn.net.", Says::Addresses(vec![targets.address(1)], 60));
     server.wait_for("news.example.", targets.address(1));
+    server.stop();
+}
+
+/// Flattened over two providers whose HTTPS records have hints of their own, elsewhere than where they resolve to: each client's
+/// hints are its addresses, before and after each move, from the first answer on.
+#[test]
+fn https_records_of_a_flattened_name_come_with_its_addresses() {
+    const APEX: &str = "news.example.";
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let resolver = runtime.block_on(ScriptedResolver::start());
+    let (site, targets) = (Site::new(), Targets::new(2));
+    let service = |ttl, at: usize| {
+        let hint = SvcParamValue::Ipv4Hint(IpHint(vec![A(Ipv4Addr::new(192, 0, 2, 9))]));
+        let alpn = SvcParamValue::Alpn(Alpn(vec!["h2".to_owned()]));
+        let record = SVCB::new(1, Name::root(), vec![(SvcParamKey::Alpn, alpn), (SvcParamKey::Ipv4Hint, hint)]);
+        Says::Serves(vec![targets.address(at)], record, ttl)
+    };
+    resolver.says("a.b-cdn.net.", Says::Alias("edge.b-cdn.net.", 60));
+    resolver.says("edge.b-cdn.net.", service(60, 0));
+    resolver.says("a.gcdn.co.", service(60, 1));
+    site.configure(&format!("resolvers = [\"{}\"]\nauthoritative_every = \"0s\"\n", resolver.address));
+    let policy = format!("v=steer1 prefer=any probe=http:{}:/ every=300ms timeout=1s fall=2", targets.port);
+    let mut records = format!("@ 60 IN A 192.0.2.99\n_steer 60 IN TXT \"{policy}\"\n");
+    for candidate in ["cdn=bunny to=a.b-cdn.net.", "cdn=gcore to=a.gcdn.co."] {
+        records += &format!("_steer 60 IN TXT \"{candidate}\"\n");
+    }
+    site.zone("news.example", &records);
+    let server = site.start();
+    let ask = |network: u8| {
+        let source = Ipv4Addr::new(127, 200, network, 1);
+        let [addresses, service] =
+            [RecordType::A, RecordType::HTTPS].map(|rtype| data_of(&ask_from(server.dns, source, APEX, rtype)));
+        assert_eq!(addresses.len(), 1, "{addresses:?}");
+        (addresses[0].clone(), service)
+    };
+    let agree = |address: &str| vec![format!("1 . alpn=h2 ipv4hint={address}")];
+    let rid = |text: &str| text.replace([',', '"'], "");
+    eventually("both providers serve, with their HTTPS records", || {
+        let all: Vec<_> = (0..32).map(ask).collect();
+        let has = |at: usize| all.iter().any(|(address, _)| *address == targets.address(at).to_string());
+        has(0) && has(1) && all.iter().all(|(_, service)| !service.is_empty())
+    });
+    let check = |serving: &[usize]| {
+        for network in 0..32 {
+            let (address, service) = ask(network);
+            let service: Vec<String> = service.iter().map(|record| rid(record)).collect();
+            assert_eq!(service, agree(&address));
+            assert!(serving.iter().any(|&at| targets.address(at).to_string() == address), "{address}");
+        }
+    };
+    check(&[0, 1]);
+    for (drained, left) in [("bunny", 1), ("gcore", 0)] {
+        site.json(&["drain", drained, "--reason", "a trial"]);
+        check(&[left]);
+        site.json(&["release", drained, "--reason", "done"]);
+    }
+    let told = said(&site.run(&["explain", "news.example", "--type", "HTTPS"]));
+    assert!(told.contains("its HTTPS records are those of the candidate's target"), "{told}");
     server.stop();
 }

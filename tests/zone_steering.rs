@@ -318,7 +318,7 @@ fn what_does_not_fit_together() {
             "3:27+15 warning: this target looks like one of bunny, not of gcore",
         ),
         (
-            "www A 192.0.2.2\nwww HTTPS 1 . ipv4hint=192.0.2.2\n_steer.www TXT v=steer1\n_steer.www TXT \"cdn=bunny to=192.0.2.2\"\n".to_owned(),
+            "www A 192.0.2.2\nwww HTTPS 1 . ipv4hint=192.0.2.9\n_steer.www TXT v=steer1\n_steer.www TXT \"cdn=bunny to=192.0.2.2\"\n".to_owned(),
             "2:1+32 warning: this HTTPS record leads past the steering of www.example.: it is not answered",
         ),
     ] {

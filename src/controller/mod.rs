@@ -17,6 +17,7 @@ mod clock;
 mod explain;
 #[cfg(test)]
 mod figures;
+mod flattened;
 mod folders;
 mod inquire;
 pub mod jurisdiction;

@@ -35,6 +35,11 @@ impl Resolved {
     }
 }
 
+/// Seconds that resolved records may be told for.
+pub(super) fn least_ttl(ttl: Duration) -> u32 {
+    u32::try_from(ttl.as_secs().max(LEAST_TTL)).unwrap_or(u32::MAX)
+}
+
 impl Task {
     /// These candidates share the target that resolved, and so the set.
     pub(super) fn take_resolved(
@@ -44,13 +49,16 @@ impl Task {
         ttl: Duration,
         now: Time,
     ) {
-        let ttl = u32::try_from(ttl.as_secs().max(LEAST_TTL)).unwrap_or(u32::MAX);
         addresses.sort_unstable();
         addresses.dedup();
         if addresses.is_empty() {
             return;
         }
-        let set = Arc::new(FlattenedSet { addresses, ttl });
+        let target = candidates.first().and_then(|key| match self.target(key)? {
+            Target::Name(target) => Some(&**target),
+            Target::Addresses(_) => None,
+        });
+        let set = Arc::new(self.flattened.set(target, addresses, least_ttl(ttl)));
         for key in candidates {
             self.take_set(key, &set, now);
         }
@@ -65,6 +73,19 @@ impl Task {
         }
         self.needs_sets(&key.name);
         self.resolved.insert(key.clone(), Resolved { set: Arc::clone(set), at: now });
+    }
+
+    /// The set of a candidate.
+    pub(super) fn resolved_set(&self, key: &CandidateKey) -> Option<Arc<FlattenedSet>> {
+        self.resolved.get(key).map(|resolved| resolved.set.clone())
+    }
+
+    /// The same addresses with something else beside them: they are as old as they were.
+    pub(super) fn replace_set(&mut self, key: &CandidateKey, set: Arc<FlattenedSet>) {
+        if let Some(known) = self.resolved.get_mut(key).filter(|known| known.set != set) {
+            known.set = set;
+            self.needs_sets(&key.name);
+        }
     }
 
     /// Lets go of sets that were not renewed for [`KEEP_SET`].

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::areas::{DatabaseFile, KnownAreas};
 use super::books::Books;
+use super::flattened::Flattened;
 use super::keeping::Keeping;
 use super::message::{EventFilter, Reply, Request};
 use super::publish::Resolved;
@@ -58,6 +59,7 @@ pub(super) struct Task {
     pub(super) areas: KnownAreas,
     pub(super) database: watch::Sender<Option<DatabaseFile>>,
     pub(super) resolved: HashMap<CandidateKey, Resolved>,
+    pub(super) flattened: Flattened,
     /// Where the image holds each steered name.
     pub(super) slots: HashMap<Arc<str>, usize>,
     pub(super) published: Arc<ArcSwap<Published>>,
@@ -106,6 +108,7 @@ impl Task {
             areas: KnownAreas::default(),
             database: parts.database,
             resolved: HashMap::new(),
+            flattened: Flattened::default(),
             slots: HashMap::new(),
             published: Arc::new(ArcSwap::from_pointee(Published::default())),
             sets_changed: HashSet::new(),
@@ -212,6 +215,10 @@ impl Task {
                 Report::Resolved { candidates, addresses, ttl } => {
                     taken += candidates.len();
                     self.take_resolved(&candidates, addresses, ttl, now);
+                }
+                Report::Service { target, records, ttl, honours_subnets } => {
+                    taken += 1;
+                    self.take_service(&target, records, ttl, honours_subnets);
                 }
                 Report::Found(findings) => {
                     taken += findings.len();
@@ -320,6 +327,9 @@ impl Task {
             })
         });
         room.send(Command::Plan(candidates.collect()));
+        self.index_flattened();
+        // Once more where there is no room: telling the same twice changes nothing.
+        self.plan_due = self.commands.try_send(Command::Flatten(self.flattened.targets())).is_err();
     }
 
     /// The first round is over, once and for all, when that of every name is. A name that answers what it did before a

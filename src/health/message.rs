@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::check::Check;
 pub use super::check::Plan;
+use crate::image::service::ServiceRecord;
 use crate::steer::effects::ProbeWanted;
 use crate::steer::inquiry::{Finding, Inquiry};
 use crate::steer::observation::{CandidateKey, Family, Observation};
@@ -24,6 +25,8 @@ pub enum Command {
     Probe(Vec<ProbeWanted>),
     /// Ask each of these, for evidence.
     Inquire(Vec<Asked>),
+    /// These are all targets of flattened names from now on, whose HTTPS records are looked up.
+    Flatten(Vec<Arc<str>>),
 }
 
 /// One inquiry of the core, with what it takes to carry it out.
@@ -49,6 +52,9 @@ pub enum Report {
     Observed { candidates: Arc<[CandidateKey]>, observation: Observation, facts: Option<Arc<Facts>> },
     /// What a target name resolves to now, each time that changes or is renewed, for all candidates that ask there alike.
     Resolved { candidates: Arc<[CandidateKey]>, addresses: Vec<IpAddr>, ttl: Duration },
+    /// The HTTPS records of a target of flattened names, and how long they hold; none where it has none, or they cannot be looked up.
+    /// `honours_subnets`: whether its DNS answers by client subnet (RFC 7871), where that is known.
+    Service { target: Arc<str>, records: Vec<ServiceRecord>, ttl: Duration, honours_subnets: Option<bool> },
     /// What came of one question, for each inquiry that asked it. None comes of what could not be asked from here.
     Found(Vec<Finding>),
 }

@@ -21,6 +21,7 @@ pub mod certificate;
 pub mod check;
 pub mod cold;
 pub mod fault;
+pub mod flatten;
 pub mod guise;
 pub mod http;
 pub mod inquire;

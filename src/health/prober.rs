@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
 use super::cold::Cold;
+use super::flatten::Flattening;
 use super::http::Http;
 use super::inquire;
 use super::inquiries::{AT_ONCE, Inquiries};
@@ -94,6 +95,7 @@ pub fn start(
         inquiries: Inquiries::default(),
         asking: JoinSet::new(),
         questions: HashMap::new(),
+        flattening: Flattening::default(),
     };
     let (done, ended) = oneshot::channel();
     std::thread::Builder::new()
@@ -123,13 +125,14 @@ struct Prober {
     asking: JoinSet<()>,
     /// What each running inquiry asks.
     questions: HashMap<Id, Arc<Question>>,
+    flattening: Flattening,
 }
 
 impl Prober {
     async fn run(mut self, mut commands: mpsc::Receiver<Command>, stop: CancellationToken) {
         let mut routes = tokio::time::interval(ROUTE_CHECK);
         loop {
-            let wait = self.begin_what_is_due().min(self.begin_inquiries());
+            let wait = self.begin_what_is_due().min(self.begin_inquiries()).min(self.flattening.begin(&self.rounds));
             tokio::select! {
                 () = stop.cancelled() => break,
                 command = commands.recv() => match command {
@@ -138,6 +141,7 @@ impl Prober {
                 },
                 Some(ended) = self.running.join_next_with_id() => self.end(ended),
                 Some(ended) = self.asking.join_next_with_id() => self.end_inquiry(ended),
+                () = self.flattening.ended(&self.rounds.clock) => {}
                 () = tokio::time::sleep(wait) => {}
                 _ = routes.tick() => self.rounds.routes.check(),
             }
@@ -219,6 +223,7 @@ impl Prober {
                     self.schedule.order(&one.candidate, one.cause, one.at, now);
                 }
             }
+            Command::Flatten(targets) => self.flattening.plan(targets, now),
             Command::Inquire(all) => {
                 for asked in all {
                     let question = asked.question.clone();

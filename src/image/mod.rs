@@ -24,6 +24,7 @@
 //! | `quick` | the ordinary answers, by copying |
 //! | `walk` | all others: RFC 1034, section 4.3.2: wildcards, CNAME and DNAME chains, referrals, denials |
 //! | `steered` | the answers that move |
+//! | `service` | HTTPS records of a target, right at a flattened name |
 //! | `tally` | which candidate answered how often |
 //! | `subnet` | for whom is asked, and for whom an answer holds (EDNS Client Subnet) |
 //! | `writer` | octets of a message, names compressed |
@@ -41,6 +42,7 @@ pub mod published;
 mod query;
 mod quick;
 mod rdata;
+pub mod service;
 mod steered;
 mod subnet;
 mod table;

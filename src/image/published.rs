@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Image;
 use super::areas::Areas;
+use super::service::Service;
 use super::tally::{Cell, Tally};
 use crate::steer::areas::AreaRules;
 use crate::steer::decision::{Decision, Source};
@@ -184,7 +185,15 @@ pub struct FlattenedSet {
     pub addresses: Vec<IpAddr>,
     /// Seconds that the target's own TTL allows, 5 at the least.
     pub ttl: u32,
+    /// The target's HTTPS records, as they are right beside these addresses.
+    pub service: Option<Arc<Service>>,
+    /// Whether the target's DNS answers by client subnet (RFC 7871), where that is known.
+    pub honours_subnets: Option<bool>,
 }
+
+/// What it comes to where a target's DNS does not.
+pub const FAR_CLIENTS: &str = "its DNS does not honour client subnets (ECS): unless its addresses are anycast, clients far from this server get addresses \
+     chosen for this server";
 
 #[cfg(test)]
 mod tests {

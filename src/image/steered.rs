@@ -1,17 +1,17 @@
 //! The answers that move: what a steered name answers under the decision in force.
 //!
-//! | shape | A, AAAA | ANY | other types |
-//! | --- | --- | --- | --- |
-//! | CNAME | the CNAME, alone | the CNAME | the CNAME |
-//! | addresses | the candidate's | its A, else its AAAA | the owner's own, CNAME aside |
-//! | flattened | the candidate's own, or what its target resolved to | as above | as above |
-//! | any, `static` | the owner's own, TTLs capped | the owner's own | the owner's own |
+//! | shape | A, AAAA | HTTPS | ANY | other types |
+//! | --- | --- | --- | --- | --- |
+//! | CNAME | the CNAME, alone | the CNAME | the CNAME | the CNAME |
+//! | addresses | the candidate's | the owner's own, if it fits | its A, else its AAAA | the owner's own, CNAME aside |
+//! | flattened | the candidate's own, or what its target resolved to | its target's, else as above | as above | as above |
+//! | any, `static` | the owner's own, TTLs capped | the same | the owner's own | the owner's own |
 //!
 //! Which decision that is depends on the client's place, for a name with `prefer.<area>` or `only.<area>` alone: others
 //! never ask where the client is.
 //!
-//! An HTTPS record of the owner's own that names another target, or addresses in hints, would lead clients past the decision: it is not answered
-//! where addresses are.
+//! HTTPS beside addresses is that of the candidate which they come from (`service`), if its target has any. An HTTPS or SVCB record of the owner's own that names
+//! another target, addresses in hints that are not answered, or a provider's keys, would lead clients past the decision: it is not answered there.
 //!
 //! A decision computed for another set of candidates than the image has is no cause for a panic or an empty answer: what does not fit falls back to the owner's own records.
 
@@ -20,18 +20,19 @@ use std::net::IpAddr;
 use super::answer::{Asker, Reply};
 use super::areas::Found as Located;
 use super::node::{FIXED, Node, Slot, Target};
-use super::published::{FlattenedSet, Published, SelectedAreas};
+use super::published::{FAR_CLIENTS, FlattenedSet, Published, SelectedAreas};
 use super::query::{Edns, LowerName};
 use super::quick::{Question, Room};
+use super::service::Service;
 use super::tally::Cell;
-use super::walk::{A, AAAA, ANY, CNAME, HTTPS, Next, Observer, Outcome, Walk, text};
+use super::walk::{A, AAAA, ANY, CNAME, HTTPS, Next, Observer, Outcome, SVCB, Walk, text};
 use super::writer::Full;
 use super::{Found, client};
 use crate::steer::decision::{Decision, Source};
 use crate::steer::observation::Family;
 use crate::steer::policy::{self, Shape, SteeredName, Sticky};
 use crate::steer::shares::Shares;
-use crate::zone::svcb::leads_elsewhere;
+use crate::zone::svcb::stays;
 
 /// The smallest TTL of an answer made of resolved addresses (design, section 2).
 const MIN_FLATTENED_TTL: u32 = 5;
@@ -41,6 +42,19 @@ struct Addresses<'a> {
     all: &'a [IpAddr],
     left_out: Option<Family>,
     ttl: u32,
+    service: Option<&'a Service>,
+    honours_subnets: Option<bool>,
+}
+
+impl Addresses<'_> {
+    /// The family that is left out; none where nothing else is there.
+    fn leaves_out(&self) -> Option<Family> {
+        self.left_out.filter(|family| self.all.iter().any(|address| Family::of(*address) != *family))
+    }
+
+    fn answers(&self, address: IpAddr) -> bool {
+        self.all.contains(&address) && self.leaves_out() != Some(Family::of(address))
+    }
 }
 
 /// The answer at a name that is steered and was asked for itself, copied; none where it is not that simple.
@@ -228,7 +242,8 @@ impl<'a, O: Observer> Walk<'a, O> {
 
     /// What the answer counts for; of types that the decision does not decide, nothing.
     fn count(&mut self, shape: Shape, cell: Cell) {
-        self.outcome.cell = (shape == Shape::Cname || matches!(self.qtype, A | AAAA | ANY)).then_some(cell);
+        self.outcome.cell =
+            (shape == Shape::Cname || matches!(self.qtype, A | AAAA | SVCB | HTTPS | ANY)).then_some(cell);
     }
 
     fn tell_area(&mut self, steered: &SteeredName, by_area: &ByArea<'_>) {
@@ -284,8 +299,8 @@ impl<'a, O: Observer> Walk<'a, O> {
         name: &LowerName,
     ) -> Result<Next, Full> {
         let decision = in_force.decision;
-        if !matches!(self.qtype, A | AAAA | ANY) {
-            return self.other_data(node, name, decision.ttl);
+        if !matches!(self.qtype, A | AAAA | ANY | SVCB | HTTPS) {
+            return self.other_data(node, name, decision.ttl, |_| true);
         }
         let addresses = self.addresses(slot, decision, usize::from(picked)).or_else(|| {
             let serving = decision.reasons.iter().enumerate().filter(|(_, reason)| reason.share > 0.0);
@@ -304,7 +319,27 @@ impl<'a, O: Observer> Walk<'a, O> {
             self.outcome.cell = Some(in_force.cells);
             return self.own_data(node, name, decision.ttl);
         };
-        self.append_addresses(node, name, &addresses)
+        match addresses.honours_subnets {
+            Some(false) => self.observer.step(|| FAR_CLIENTS.to_owned()),
+            Some(true) => self.observer.step(|| "its addresses are those that its DNS has for this server".to_owned()),
+            None => {}
+        }
+        if !matches!(self.qtype, SVCB | HTTPS) {
+            return self.append_addresses(node, name, &addresses);
+        }
+        if let Some(service) = addresses.service.filter(|_| self.qtype == HTTPS) {
+            let records = service.records(addresses.leaves_out());
+            let ttl = decision.ttl.min(service.ttl).max(MIN_FLATTENED_TTL);
+            let written = self.writer.rrset(name.as_wire(), HTTPS, ttl, records.iter())?;
+            if written > 0 {
+                self.observer.step(|| "its HTTPS records are those of the candidate's target".to_owned());
+                self.outcome.answer += written;
+                return Ok(Next::Done);
+            }
+        }
+        let alone = self.image.steered.get(slot).is_some_and(|name| name.candidates.len() == 1);
+        let is_answered = |address| addresses.answers(address);
+        self.other_data(node, name, decision.ttl, |rdata| stays(rdata, name.as_wire(), is_answered, alone))
     }
 
     /// What a candidate answers with; none where it has nothing yet.
@@ -312,10 +347,14 @@ impl<'a, O: Observer> Walk<'a, O> {
         let image = self.image;
         let left_out = decision.reasons.get(candidate).and_then(|reason| reason.left_out);
         match &image.steered.get(slot)?.candidates.get(candidate)?.target {
-            policy::Target::Addresses(all) => Some(Addresses { all, left_out, ttl: decision.ttl }),
+            policy::Target::Addresses(all) => {
+                Some(Addresses { all, left_out, ttl: decision.ttl, service: None, honours_subnets: None })
+            }
             policy::Target::Name(_) => {
                 let set = self.published.flattened.0.get(slot)?.get(candidate)?.as_ref()?;
-                Some(Addresses { all: &set.addresses, left_out, ttl: flattened_ttl(decision.ttl, set) })
+                let (all, service) = (&*set.addresses, set.service.as_deref());
+                let (ttl, honours_subnets) = (flattened_ttl(decision.ttl, set), set.honours_subnets);
+                Some(Addresses { all, left_out, ttl, service, honours_subnets })
             }
         }
     }
@@ -327,8 +366,7 @@ impl<'a, O: Observer> Walk<'a, O> {
             _ => &Family::ALL,
         };
         for &family in families {
-            let others = addresses.all.iter().any(|address| Family::of(*address) != family);
-            if addresses.left_out == Some(family) && others {
+            if addresses.leaves_out() == Some(family) {
                 self.observer.step(|| format!("{family:?} is left out: it alone is down"));
                 continue;
             }
@@ -346,16 +384,23 @@ impl<'a, O: Observer> Walk<'a, O> {
         self.negative(node, addresses.ttl)
     }
 
-    /// Data beside the steered types. A CNAME of the owner's own would contradict the addresses, an HTTPS record may.
-    fn other_data(&mut self, node: Node<'a>, name: &LowerName, ttl: u32) -> Result<Next, Full> {
-        let set = node.rrset(self.qtype).filter(|set| {
-            set.rtype() != CNAME
-                && (set.rtype() != HTTPS || !set.rdatas().any(|rdata| leads_elsewhere(rdata.octets, name.as_wire())))
-        });
-        if set.is_some() {
+    /// Data beside the steered types. A CNAME of the owner's own would contradict the addresses; so may others, which do not `fit`.
+    fn other_data(
+        &mut self,
+        node: Node<'a>,
+        name: &LowerName,
+        ttl: u32,
+        fit: impl Fn(&[u8]) -> bool,
+    ) -> Result<Next, Full> {
+        let set = node.rrset(self.qtype).filter(|set| set.rtype() != CNAME);
+        let fits = set.is_some_and(|set| set.rdatas().all(|rdata| fit(rdata.octets)));
+        if fits {
             return self.own_data(node, name, ttl);
         }
-        self.observer.step(|| format!("{} has no such records: NODATA", text(name.as_wire())));
+        match set {
+            Some(_) => self.observer.step(|| "its own records lead elsewhere than its addresses: NODATA".to_owned()),
+            None => self.observer.step(|| format!("{} has no such records: NODATA", text(name.as_wire()))),
+        }
         self.negative(node, ttl)
     }
 }

@@ -29,6 +29,7 @@ const SOA: u16 = 6;
 pub(super) const AAAA: u16 = 28;
 const DNAME: u16 = 39;
 pub(super) const DS: u16 = 43;
+pub(super) const SVCB: u16 = 64;
 pub(super) const HTTPS: u16 = 65;
 pub(super) const ANY: u16 = 255;
 
@@ -220,7 +221,7 @@ impl<'a, O: Observer> Walk<'a, O> {
     }
 
     fn append_answer(&mut self, owner: &[u8], set: Rrset<'a>, cap: u32) -> Result<(), Full> {
-        let ttl = if matches!(set.rtype(), A | AAAA | CNAME) { set.ttl().min(cap) } else { set.ttl() };
+        let ttl = if matches!(set.rtype(), A | AAAA | CNAME | SVCB | HTTPS) { set.ttl().min(cap) } else { set.ttl() };
         self.outcome.answer += self.writer.compiled(owner, set, ttl)?;
         Ok(())
     }

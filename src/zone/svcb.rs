@@ -13,13 +13,19 @@
 //! | `keyNNNNN` | octets |
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::encoding::{Base, Decoder};
 use super::lexer::{Kind, Token};
 use super::name;
 use super::rdata::{Fault, Writer};
 use super::words::decimal;
+
+pub(crate) const MANDATORY: u16 = 0;
+pub(crate) const PORT: u16 = 3;
+pub(crate) const IPV4HINT: u16 = 4;
+pub(crate) const ECH: u16 = 5;
+pub(crate) const IPV6HINT: u16 = 6;
 
 const KEYS: [&str; 9] =
     ["mandatory", "alpn", "no-default-alpn", "port", "ipv4hint", "ech", "ipv6hint", "dohpath", "ohttp"];
@@ -62,23 +68,37 @@ pub(super) fn consistent(parameters: &BTreeMap<u16, Vec<u8>>) -> Result<(), Stri
     Ok(())
 }
 
-/// Whether an HTTPS record (wire format) sends clients past the addresses of its owner: to another name, or to its own hints
-/// (RFC 9460, sections 2.5.2 and 7.3).
-pub(crate) fn leads_elsewhere(rdata: &[u8], owner: &[u8]) -> bool {
+/// Whether an HTTPS or SVCB record (wire format) keeps clients at the addresses that its owner answers (RFC 9460, sections 2.5.2 and 7.3): no other
+/// name as its target, and no hint but addresses that `is_answered`. The keys of `ech` are those of one provider's servers: others end the
+/// connection, so that they stay only where one alone `holds_keys`.
+pub(crate) fn stays(rdata: &[u8], owner: &[u8], is_answered: impl Fn(IpAddr) -> bool, holds_keys: bool) -> bool {
     let target = rdata.get(2..).unwrap_or_default();
     let own = owner.len();
-    let mut rest = match target {
+    let rest = match target {
         [0, rest @ ..] => rest,
         _ if target.get(..own).is_some_and(|target| target.eq_ignore_ascii_case(owner)) => &target[own..],
-        _ => return true,
+        _ => return false,
     };
-    while let [k0, k1, l0, l1, values @ ..] = rest {
-        if matches!(u16::from_be_bytes([*k0, *k1]), 4 | 6) {
-            return true;
-        }
-        rest = values.get(usize::from(u16::from_be_bytes([*l0, *l1]))..).unwrap_or_default();
+    Parameters(rest).all(|(key, value)| match key {
+        IPV4HINT => value.as_chunks::<4>().0.iter().all(|octets| is_answered(IpAddr::from(*octets))),
+        IPV6HINT => value.as_chunks::<16>().0.iter().all(|octets| is_answered(IpAddr::from(*octets))),
+        ECH => holds_keys,
+        _ => true,
+    })
+}
+
+/// Key and value of each parameter (wire format), up to what is none.
+pub(crate) struct Parameters<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Iterator for Parameters<'a> {
+    type Item = (u16, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (&[k0, k1, l0, l1], rest) = self.0.split_first_chunk()?;
+        let (value, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes([l0, l1])))?;
+        self.0 = rest;
+        Some((u16::from_be_bytes([k0, k1]), value))
     }
-    false
 }
 
 fn parameter(writer: &mut Writer<'_, '_>) -> Result<(Token, u16, Vec<u8>), Fault> {

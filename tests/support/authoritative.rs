@@ -8,7 +8,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::op::{Edns, Message, ResponseCode};
+use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsCode, EdnsOption};
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,6 +22,8 @@ use super::probing::loopback;
 #[derive(Clone, Debug)]
 pub enum Answers {
     Addresses(Vec<IpAddr>),
+    /// The same; a client subnet that it was asked for is answered with this scope.
+    Scoped(Vec<IpAddr>, u8),
     /// A CNAME, alone.
     Alias(&'static str),
     Code(ResponseCode),
@@ -133,6 +136,16 @@ fn answer(octets: &[u8], script: &Script, is_udp: bool) -> Option<Vec<u8>> {
         Some(Answers::Silence) => return None,
         Some(Answers::Code(code)) => answer.metadata.response_code = code,
         Some(Answers::Addresses(all)) => add(&mut answer, &owner, rtype, all),
+        Some(Answers::Scoped(all, scope)) => {
+            add(&mut answer, &owner, rtype, all);
+            let asked = question.edns.as_ref().and_then(|edns| edns.options().get(EdnsCode::Subnet));
+            if let Some(EdnsOption::Subnet(subnet)) = asked {
+                let mut edns = Edns::new();
+                let told = ClientSubnet::new(subnet.addr(), subnet.source_prefix(), scope);
+                edns.options_mut().insert(EdnsOption::Subnet(told));
+                answer.set_edns(edns);
+            }
+        }
         Some(Answers::Lame(all)) => {
             answer.metadata.authoritative = false;
             add(&mut answer, &owner, rtype, all);

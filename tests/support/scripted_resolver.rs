@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use hickory_proto::op::{Message, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA, CAA, CNAME, NS};
+use hickory_proto::rr::rdata::{A, AAAA, CAA, CNAME, HTTPS, NS, SVCB};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
@@ -26,6 +26,8 @@ pub enum Says {
     Zone(&'static [&'static str], u32),
     /// Who may issue certificates: `issue`.
     Caa(&'static str),
+    /// These addresses, and this HTTPS record, with this TTL.
+    Serves(Vec<IpAddr>, SVCB, u32),
     /// The name exists, without addresses.
     Nothing,
     Silence,
@@ -95,6 +97,13 @@ fn answer(question: &Message, script: &HashMap<String, Says>) -> Option<Message>
         if let Some(Says::ByType(v4, v6)) = says {
             says = Some(if rtype == RecordType::A { *v4 } else { *v6 });
         }
+        if let Some(Says::Serves(addresses, service, ttl)) = says {
+            if rtype == RecordType::HTTPS {
+                answer.add_answer(Record::from_rdata(owner, ttl, RData::HTTPS(HTTPS(service))));
+                return Some(answer);
+            }
+            says = Some(Says::Addresses(addresses, ttl));
+        }
         match says {
             Some(Says::Addresses(addresses, ttl)) => {
                 let data = addresses.into_iter().filter_map(|address| match (address, rtype) {
@@ -128,7 +137,7 @@ fn answer(question: &Message, script: &HashMap<String, Says>) -> Option<Message>
             Some(Says::Code(code)) => answer.metadata.response_code = code,
             Some(Says::Nothing) => {}
             Some(Says::Silence) => return None,
-            Some(Says::ByType(..)) | None => answer.metadata.response_code = ResponseCode::NXDomain,
+            Some(Says::ByType(..) | Says::Serves(..)) | None => answer.metadata.response_code = ResponseCode::NXDomain,
         }
         return Some(answer);
     }

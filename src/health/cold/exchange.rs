@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use hickory_resolver::proto::op::{Edns, Message, Query};
+use hickory_resolver::proto::rr::rdata::opt::{ClientSubnet, EdnsOption};
 use hickory_resolver::proto::rr::{Name, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
@@ -19,7 +20,17 @@ const MAX_DATAGRAM: u16 = 1_232;
 
 /// The answer. None: there is none that fits the question.
 pub async fn ask(server: SocketAddr, name: &Name, rtype: RecordType) -> Option<Message> {
-    let question = question(name, rtype);
+    ask_for(server, name, rtype, None).await
+}
+
+/// The same, on behalf of a client's subnet (RFC 7871).
+pub async fn ask_for(
+    server: SocketAddr,
+    name: &Name,
+    rtype: RecordType,
+    subnet: Option<ClientSubnet>,
+) -> Option<Message> {
+    let question = question(name, rtype, subnet);
     let octets = question.to_vec().ok()?;
     let over_udp = tokio::time::timeout(PATIENCE, udp(server, &octets, &question)).await;
     match over_udp {
@@ -28,12 +39,15 @@ pub async fn ask(server: SocketAddr, name: &Name, rtype: RecordType) -> Option<M
     }
 }
 
-fn question(name: &Name, rtype: RecordType) -> Message {
+fn question(name: &Name, rtype: RecordType, subnet: Option<ClientSubnet>) -> Message {
     let mut message = Message::query();
     message.metadata.recursion_desired = false;
     message.add_query(Query::query(name.clone(), rtype));
     let mut edns = Edns::new();
     edns.set_max_payload(MAX_DATAGRAM);
+    if let Some(subnet) = subnet {
+        edns.options_mut().insert(EdnsOption::Subnet(subnet));
+    }
     message.set_edns(edns);
     message
 }

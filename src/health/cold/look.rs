@@ -27,7 +27,7 @@ use crate::health::round::Rounds;
 use crate::steer::observation::Family;
 
 /// CNAMEs to other zones and referrals that a look follows.
-const MAX_STEPS: usize = 8;
+pub const MAX_STEPS: usize = 8;
 /// Servers of one zone that are asked beside the first.
 const MORE_SERVERS: usize = 3;
 /// NS records of one zone that are looked at.
@@ -124,7 +124,7 @@ pub async fn look(rounds: &Arc<Rounds>, target: &str, turn: Turn) -> Looked {
 
 impl Rounds {
     /// The zone that a name lies in, and its servers, by the ordinary resolver: the closest name above with NS records.
-    async fn servers_of(&self, name: &Name) -> Result<Servers, String> {
+    pub(super) async fn servers_of(&self, name: &Name) -> Result<Servers, String> {
         if let Some(known) = self.cold.servers(name, (self.clock)(), false) {
             return Ok(known);
         }
@@ -188,7 +188,7 @@ impl Rounds {
     }
 
     /// Where a server is asked. Outer none: not from here. Inner none: it has no address.
-    async fn way_to(&self, server: &NameServer) -> Option<Option<SocketAddr>> {
+    pub(super) async fn way_to(&self, server: &NameServer) -> Option<Option<SocketAddr>> {
         let addresses = if server.glue.is_empty() {
             let found = self.targets.resolve(&server.name.to_ascii(), &[], ADDRESS_LIMIT).await;
             match found {

@@ -18,6 +18,7 @@ mod exchange;
 mod known;
 mod look;
 mod said;
+mod subnets;
 mod verdict;
 
 use std::collections::HashMap;
@@ -32,6 +33,7 @@ use tracing::{info, warn};
 use self::known::{Known, Need, Zones};
 pub use self::known::{Vanished, Verdict};
 use self::look::{Looked, Servers, look};
+pub use self::subnets::honours_subnets;
 use super::round::Rounds;
 use super::schedule::Due;
 use crate::steer::policy::Target;
@@ -107,6 +109,11 @@ impl Cold {
             next_paced: Mutex::new(Time(0)),
             in_doubt: Arc::new(Semaphore::new(IN_DOUBT_AT_ONCE)),
         }
+    }
+
+    /// Whether authoritative servers are asked at all.
+    pub fn is_on(&self) -> bool {
+        !self.every.is_zero()
     }
 
     /// A place for a look of the pace, if there is one now.

@@ -9,7 +9,7 @@ use crate::steer::policy::{Candidate, Shape, SteeredName, Target};
 use crate::zone::log::{Log, Place};
 use crate::zone::name::Name;
 use crate::zone::record::Rtype;
-use crate::zone::svcb::leads_elsewhere;
+use crate::zone::svcb::stays;
 
 /// One of the owner's records: place, type, data.
 type Own<'a> = (Place, Rtype, &'a [u8]);
@@ -46,17 +46,24 @@ pub(super) fn check(zone: &Zone<'_>, owner: &Name, name: &SteeredName, policy: P
     }
 }
 
-/// HTTPS records that would lead clients past the decision; answers leave them out.
+/// HTTPS and SVCB records that would lead clients past the decision; answers leave them out.
 pub(super) fn https(zone: &Zone<'_>, owner: &Name, name: &SteeredName, log: &mut Log) {
     if name.shape == Shape::Cname {
         return;
     }
+    let of_some = |address| {
+        let addresses =
+            |candidate: &Candidate| matches!(&candidate.target, Target::Addresses(all) if all.contains(&address));
+        name.candidates.iter().any(addresses)
+    };
     for (place, rtype, rdata) in zone.at(owner) {
-        if rtype == Rtype::HTTPS && leads_elsewhere(rdata, owner.as_wire()) {
+        if matches!(rtype, Rtype::HTTPS | Rtype::SVCB)
+            && !stays(rdata, owner.as_wire(), of_some, name.candidates.len() == 1)
+        {
             log.warning_with_help(
                 place,
-                format!("this HTTPS record leads past the steering of {owner}: it is not answered"),
-                "take `.` as its target, and no `ipv4hint` or `ipv6hint`: clients then go to the addresses of the answer",
+                format!("this {rtype} record leads past the steering of {owner}: it is not answered"),
+                "take `.` as its target, and no `ech`, `ipv4hint` or `ipv6hint`: clients then go to the addresses of the answer",
             );
         }
     }
