@@ -109,6 +109,11 @@ fn when_all_fail_alike_nothing_moves_over_a_restart_too() {
     let health = server.get("/health");
     assert_eq!((health.status, &health.json()["status"]), (503, &"fail".into()));
 
+    // What a crash is to leave must be stored first.
+    eventually("the last verdict is stored", || {
+        let page = server.document("/v1/events?kind=verdict&subject=www.shop.example./cloudflare&limit=1");
+        page["events"][0]["to"] == "down"
+    });
     // The second candidate answered last, and so it does after the restart: not the first, though it is preferred.
     server.kill();
     let server = site.start();
