@@ -1,10 +1,12 @@
-//! Microbenchmarks for people: look-up, parse, load (`cargo bench --bench micro`).
+//! Microbenchmarks for people: look-up, parse, load, decide (`cargo bench --bench micro`).
 //!
 //! A name of many zones to look up is asked of the whole answer function: there is no smaller one in public. Names are asked in a scattered
 //! order, so that a million of them do not stay in the cache.
 
 #[path = "../tests/support/answers.rs"]
 mod answers;
+#[path = "../tests/support/steered.rs"]
+mod steered;
 
 use std::fmt::Write;
 use std::sync::{Arc, OnceLock};
@@ -67,6 +69,116 @@ mod look_up {
         static LARGE_IMAGE: OnceLock<Published> = OnceLock::new();
         let place = if names == SMALL { &SMALL_IMAGE } else { &LARGE_IMAGE };
         place.get_or_init(|| image(&[answers::zone(ORIGIN, &text(names), Vec::new())]))
+    }
+}
+
+/// Deciding, and nothing besides: what a step of the core costs until it has said what follows. Not counted are publishing, storing
+/// and logging that, which are the controller's.
+mod decide {
+    use std::time::Duration;
+
+    use pointsman::steer::observation::{CandidateKey, Cause, Fault, Observation, Outcome, Stage};
+    use pointsman::steer::policy::{Shape, Sticky};
+    use pointsman::steer::steering::Steering;
+    use pointsman::steer::time::Time;
+
+    use super::*;
+
+    /// When all have passed, when a part of them falls, and when the provider's verdict takes hold.
+    const PASSED: Time = Time(1_764_892_800_000);
+    const FELL: Time = Time(PASSED.0 + 20_000);
+    const HOLDS: Time = Time(FELL.0 + 20_000);
+
+    /// A provider is down, and the names that still answer with it leave in one step: half as many fell themselves before.
+    #[divan::bench(args = [1_000, 10_000], sample_count = 20, sample_size = 1)]
+    fn fall_of_a_provider(bencher: Bencher, names: usize) {
+        let fallen = fallen(names);
+        bencher.counter(ItemsCount::new(names)).with_inputs(|| fallen.clone()).bench_local_values(|mut steering| {
+            let effects = steering.tick(HOLDS);
+            assert_eq!(effects.decided.len(), names);
+            (steering, effects)
+        });
+    }
+
+    /// All that comes before that step: the observations by which candidates fall one by one, each with its decision.
+    #[divan::bench(args = [10_000], sample_count = 5, sample_size = 1)]
+    fn falls_one_by_one(bencher: Bencher, names: usize) {
+        let (passing, falls) = (passing(2 * names), falls(names));
+        bencher.counter(ItemsCount::new(names)).with_inputs(|| passing.clone()).bench_local_values(|mut steering| {
+            falls.iter().for_each(|(seen, at)| drop(steering.observe(seen, *at)));
+            steering
+        });
+    }
+
+    /// Twice as many names, of which so many have fallen at the provider, and those that have not are yet to leave it.
+    fn fallen(names: usize) -> Steering {
+        let mut steering = passing(2 * names);
+        for (seen, at) in falls(names) {
+            steering.observe(&seen, at);
+        }
+        // Where the clients go has passed since, and the verdict is 5 s old by `HOLDS`.
+        for name in 0..2 * names {
+            steering.observe(
+                &seen(name, "away", Outcome::Pass { latency: Duration::ZERO }, FELL.0 + 4_000),
+                Time(FELL.0 + 4_000),
+            );
+        }
+        steering
+    }
+
+    fn passing(names: usize) -> Steering {
+        let mut steering = Steering::new();
+        let all: Vec<_> = (0..names).map(|name| Arc::new(rules(name))).collect();
+        steering.install(&all, Time(PASSED.0 - 1_000));
+        for (name, candidate) in (0..names).flat_map(|name| [(name, "fell"), (name, "away")]) {
+            steering.observe(&seen(name, candidate, Outcome::Pass { latency: Duration::ZERO }, PASSED.0), PASSED);
+        }
+        steering
+    }
+
+    /// Three failures of each, a second apart.
+    fn falls(names: usize) -> Vec<(Observation, Time)> {
+        let fault = || Fault {
+            stage: Stage::Status,
+            status: Some(500),
+            certificate: None,
+            page: None,
+            reason: "status 500".to_owned(),
+        };
+        let fall = |(round, name): (u64, usize)| {
+            let at = FELL.0 + round * 1_000;
+            (seen(name, "fell", Outcome::Fail(fault()), at), Time(at))
+        };
+        (0..3_u64).flat_map(|round| (0..names).map(move |name| (round, name))).map(fall).collect()
+    }
+
+    fn rules(name: usize) -> pointsman::steer::policy::SteeredName {
+        let owner = format!("www{name}.shop.example.");
+        let mut rules = steered::steered(
+            &owner,
+            "shop.example.",
+            Shape::Cname,
+            Sticky::Yes,
+            &[&format!("a{name}."), &format!("b{name}.")],
+        );
+        for (candidate, id) in rules.candidates.iter_mut().zip(["fell", "away"]) {
+            (candidate.id, candidate.provider) = (id.into(), id.into());
+            candidate.standby = id == "away";
+        }
+        rules
+    }
+
+    fn seen(name: usize, candidate: &str, outcome: Outcome, at: u64) -> Observation {
+        Observation {
+            candidate: CandidateKey { name: format!("www{name}.shop.example.").into(), candidate: candidate.into() },
+            vantage: "here".into(),
+            cause: Cause::Paced,
+            address: Some(std::net::IpAddr::from([192, 0, 2, 1])),
+            began: Time(at),
+            ended: Time(at),
+            holds: Duration::from_secs(30),
+            outcome,
+        }
     }
 }
 

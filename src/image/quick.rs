@@ -102,13 +102,7 @@ fn found(
         return absent(image, question, edns, room);
     };
     if node.is(flag::BARRIER | flag::BROKEN | flag::NO_COPY | flag::SLOT) {
-        if node.is(flag::BARRIER) {
-            return delegated(image, node, question, edns, room);
-        }
-        if node.is(flag::BROKEN | flag::NO_COPY) {
-            return None;
-        }
-        return steered::quick(published, (zone, node), question, edns, asker, room);
+        return special(published, (zone, node), question, edns, asker, room);
     }
     // A CNAME stands alone, but for types that are asked for at the owner itself.
     let Some(set) = node.rrset_or(question.qtype, CNAME) else { return denied(image, node, 0, question, edns, room) };
@@ -116,22 +110,38 @@ fn found(
         return alias(image, set, question, edns, room);
     }
     if question.copy(room.out, room.most, set.records).is_none() {
-        return cut_short(image, question, edns, asker, room);
+        return cut_short(image, question.octets, edns, asker, room);
     }
     let outcome = Outcome { authoritative: true, answer: set.count, ..Outcome::default() };
     question.close(image, edns, &outcome, set.records.len(), room.out)
 }
 
-/// An RRset that has no room: all of it is left out. One with names may have less octets where it is compressed anew.
+/// A node that has more to it than its records. One way out of the straight one costs that less than several.
 #[inline(never)]
-#[expect(clippy::needless_pass_by_value, reason = "three words, which stay in registers")]
-fn cut_short(
-    image: &Image,
+fn special(
+    published: &Published,
+    (zone, node): (u32, Node<'_>),
     question: Question<'_>,
     edns: Option<&Edns>,
     asker: &Asker,
     room: Room<'_>,
 ) -> Option<Reply> {
+    if node.is(flag::BARRIER) {
+        return delegated(&published.image, node, question, edns, room);
+    }
+    if node.is(flag::BROKEN | flag::NO_COPY) {
+        return None;
+    }
+    steered::quick(published, (zone, node), question, edns, asker, room)
+}
+
+/// An RRset that has no room: all of it is left out. One with names may have less octets where it is compressed anew.
+/// The question is read again, so that the straight way need not keep it for this.
+#[cold]
+#[inline(never)]
+#[expect(clippy::needless_pass_by_value, reason = "three words, which stay in registers")]
+fn cut_short(image: &Image, octets: &[u8], edns: Option<&Edns>, asker: &Asker, room: Room<'_>) -> Option<Reply> {
+    let (question, _) = Question::read(octets)?;
     if asker.transport != Transport::Udp || rdata::names(question.qtype).is_some() {
         return None;
     }

@@ -60,7 +60,7 @@ impl Addresses<'_> {
 /// The answer at a name that is steered and was asked for itself, copied; none where it is not that simple.
 ///
 /// The records were compiled ahead, candidate by candidate; only the TTL is the decision's.
-#[inline(never)]
+#[inline(always)]
 #[expect(clippy::needless_pass_by_value, reason = "three words, which stay in registers")]
 pub(super) fn quick(
     published: &Published,

@@ -19,6 +19,7 @@ pub mod areas;
 mod blame;
 #[cfg(test)]
 mod cases;
+mod classes;
 mod cohorts;
 pub mod decision;
 mod doubt;

@@ -40,16 +40,18 @@ pub(super) struct NameState {
     pub(super) left_out: Vec<Option<Family>>,
     /// While the first round lasts: candidates not probed yet count as up.
     pub(super) first_round_until: Option<Time>,
+    /// The same as that of other names whose rules decide alike (`classes`).
+    pub(super) alike: u32,
     /// What `next_tick` holds of this name.
     pub(super) due: Option<Time>,
 }
 
 /// What the clients of one area rule are answered.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Answered {
     pub(super) decision: Option<Arc<Decision>>,
     /// What is answered, in words, as it was told last.
-    words: Option<String>,
+    pub(super) words: Option<Arc<str>>,
     /// The last shares that were not empty, by the present order of candidates.
     pub(super) last: Option<Shares>,
     pub(super) usable: bool,
@@ -66,7 +68,7 @@ pub(super) struct Answered {
 }
 
 /// How the decisions of a name changed.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Redecided {
     /// What answered, and answers now, where that is not the same.
     pub(super) moved: Vec<Moved>,
@@ -77,12 +79,12 @@ pub(super) struct Redecided {
 }
 
 /// A changed answer, the same for all these area rules.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Moved {
     pub(super) numbers: Vec<usize>,
-    pub(super) from: String,
-    pub(super) to: String,
-    pub(super) why: String,
+    pub(super) from: Arc<str>,
+    pub(super) to: Arc<str>,
+    pub(super) why: Arc<str>,
 }
 
 impl NameState {
@@ -115,6 +117,7 @@ impl NameState {
             unblamed: false,
             first_round_until: answers.iter().all(|answered| answered.last.is_none()).then_some(end),
             answers,
+            alike: 0,
             due: None,
         }
     }
@@ -239,6 +242,14 @@ impl NameState {
 
     /// Decides anew, for each area rule, from all that is known.
     pub(super) fn decide(&mut self, now: Time, sharing: &mut Sharing) -> Redecided {
+        let Some(mut classes) = sharing.classes.take() else { return self.decide_itself(now, sharing) };
+        let redecided = classes.decide(self, |state| state.decide_itself(now, sharing));
+        sharing.classes = Some(classes);
+        redecided
+    }
+
+    /// Decides anew, whatever other names came to.
+    pub(super) fn decide_itself(&mut self, now: Time, sharing: &mut Sharing) -> Redecided {
         let mut redecided = Redecided::default();
         let found: Vec<_> = (0..self.answers.len()).map(|number| self.answering(number).answer()).collect();
         // What all candidates noticed alike leaves no clean window behind.
@@ -254,15 +265,15 @@ impl NameState {
         for (number, answer) in found.into_iter().enumerate() {
             let why = answer.rule.clone();
             let decision = self.answering(number).decision(&answer, now);
-            let to = self.words(&decision.source);
+            let to: Arc<str> = self.words(&decision.source).into();
             let Some(answered) = self.answers.get_mut(number) else { continue };
             (answered.usable, answered.waiting, answered.gate) = (answer.usable, answer.waiting, answer.gate);
             answered.origin_fault = answer.origin_fault;
             answered.carried = answer.carried;
             redecided.changed |= answered.take(decision, sharing);
-            let from = answered.words.replace(to.clone()).unwrap_or_else(|| "nothing".to_owned());
+            let from = answered.words.replace(Arc::clone(&to)).unwrap_or_else(|| "nothing".into());
             if from != to {
-                redecided.note(number, from, to, why);
+                redecided.note(number, from, to, &why);
             }
         }
         redecided
@@ -293,7 +304,7 @@ impl Answered {
         let last = last.and_then(|last| of_rule(last).or_else(|| shares_of(rules, &last.plain)));
         Self {
             // After a restart: what was answered before it.
-            words: last.as_ref().map(|shares| words_of(rules, shares)),
+            words: last.as_ref().map(|shares| words_of(rules, shares).into()),
             gate: last.is_some().then_some(Time(0)),
             last,
             ..Self::default()
@@ -340,11 +351,11 @@ impl Answered {
 
 impl Redecided {
     /// Rules whose answers change alike are told together.
-    fn note(&mut self, number: usize, from: String, to: String, why: String) {
-        let alike = |moved: &&mut Moved| moved.from == from && moved.to == to && moved.why == why;
+    fn note(&mut self, number: usize, from: Arc<str>, to: Arc<str>, why: &str) {
+        let alike = |moved: &&mut Moved| moved.from == from && moved.to == to && *moved.why == *why;
         match self.moved.iter_mut().find(alike) {
             Some(moved) => moved.numbers.push(number),
-            None => self.moved.push(Moved { numbers: vec![number], from, to, why }),
+            None => self.moved.push(Moved { numbers: vec![number], from, to, why: why.into() }),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::time::Time;
 use super::transition::{Change, OverrideState, Transition};
 
 /// The orders in force for one name, each as the reason tells it (`drained by anna: ...`).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Orders {
     /// By candidate; empty where none is drained.
     pub(super) drained: Vec<Option<String>>,
@@ -118,7 +118,7 @@ impl Steering {
 
     /// The names that these orders concern are decided anew.
     pub(super) fn reorder(&mut self, orders: &[Order], now: Time, effects: &mut Effects) {
-        let mut sharing = Sharing::default();
+        let mut sharing = Sharing::of_many();
         for name in self.touched_by(orders) {
             if let Some(state) = self.names.get_mut(&name) {
                 state.orders = orders_of(&self.overrides, &state.rules);

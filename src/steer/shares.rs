@@ -15,6 +15,8 @@
 //! it will hold in the end: the same clients move first and stay moved, and no holder gives up more than it must. Where there are too many all the same, the
 //! plain layout is taken: some clients move once, and every look-up stays short.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 /// The number of points.
@@ -26,7 +28,7 @@ const NOBODY: u16 = u16::MAX;
 
 /// Who holds which points. Never empty: every point has a holder.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
-pub struct Shares(Box<[Interval]>);
+pub struct Shares(Arc<[Interval]>);
 
 /// The points from the end of the interval before to `end` (exclusive).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -38,7 +40,7 @@ struct Interval {
 impl Shares {
     /// All points for one candidate.
     pub fn whole(candidate: u16) -> Self {
-        Self(Box::new([Interval { end: POINTS, candidate }]))
+        Self(Arc::new([Interval { end: POINTS, candidate }]))
     }
 
     /// Whether one candidate holds all points.

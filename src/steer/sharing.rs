@@ -1,6 +1,7 @@
 //! Equal decisions of one step are one in memory: names with equal policies and verdicts share theirs.
 //!
-//! It lives for one step, since decisions of other moments differ in when they began.
+//! It lives for one step, since decisions of other moments differ in when they began. A step that touches many names also
+//! keeps what equal circumstances came to (`classes`), so that most decisions are not even computed.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -9,16 +10,27 @@ use std::sync::Arc;
 
 use foldhash::quality::FixedState;
 
+use super::classes::Classes;
 use super::decision::{Decision, Source};
 
-/// The decisions of one step, by a hash of all that is in them.
+/// What the names of one step share.
 #[derive(Debug, Default)]
-pub(super) struct Sharing(HashMap<u64, Arc<Decision>, FixedState>);
+pub(super) struct Sharing {
+    /// By a hash of all that is in them.
+    decisions: HashMap<u64, Arc<Decision>, FixedState>,
+    /// None where the step is about one name.
+    pub(super) classes: Option<Classes>,
+}
 
 impl Sharing {
+    /// For a step that touches many names.
+    pub(super) fn of_many() -> Self {
+        Self { classes: Some(Classes::default()), ..Self::default() }
+    }
+
     /// This decision, or the one like it that was there before.
     pub(super) fn shared(&mut self, decision: Decision) -> Arc<Decision> {
-        match self.0.entry(hash(&decision)) {
+        match self.decisions.entry(hash(&decision)) {
             Entry::Occupied(known) if **known.get() == decision => Arc::clone(known.get()),
             // Of two with one hash the later stands alone.
             Entry::Occupied(_) => Arc::new(decision),

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use foldhash::quality::FixedState;
 
 use super::areas::{AreaRules, Places, Resolver};
+use super::classes::Alike;
 use super::decision::{Decision, LastShares};
 use super::effects::{Effects, ProbeWanted};
 use super::inquiry::Inquiry;
@@ -69,8 +70,8 @@ impl Steering {
         let mut before = std::mem::take(&mut self.names);
         self.due.clear();
         let places = Arc::clone(&self.places);
-        let (mut resolver, mut sharing) = (Resolver::new(&places), Sharing::default());
-        let mut installed = Vec::with_capacity(names.len());
+        let (mut resolver, mut sharing) = (Resolver::new(&places), Sharing::of_many());
+        let (mut alike, mut installed) = (Alike::default(), Vec::with_capacity(names.len()));
         for rules in deepest(names) {
             let areas = resolver.resolve(&rules.policy);
             let memory = |key: &CandidateKey| self.memories.remove(key);
@@ -84,6 +85,7 @@ impl Steering {
                 None => NameState::new(rules, areas, memory, self.last.remove(&*rules.name).as_ref(), now),
             };
             state.due = None;
+            state.alike = alike.number(rules);
             state.orders = orders_of(&self.overrides, rules);
             for at in 0..state.judges.len() {
                 let key = state.key(at);
@@ -118,7 +120,7 @@ impl Steering {
         let mut names: Vec<Arc<SteeredName>> =
             self.names().filter(|name| !name.policy.areas.is_empty()).cloned().collect();
         names.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        let (mut resolver, mut sharing) = (Resolver::new(&places), Sharing::default());
+        let (mut resolver, mut sharing) = (Resolver::new(&places), Sharing::of_many());
         for rules in &names {
             let areas = resolver.resolve(&rules.policy);
             let Some(state) = self.names.get_mut(&rules.name).filter(|state| state.areas != areas) else { continue };
@@ -309,10 +311,11 @@ impl Steering {
         state.origin.look(now);
         let redecided = state.decide(now, sharing);
         for moved in redecided.moved {
-            let change = Change::Decision { subject: name.to_string(), from: moved.from, to: moved.to };
+            let change =
+                Change::Decision { subject: name.to_string(), from: moved.from.to_string(), to: moved.to.to_string() };
             let why = match state.areas.whose(&moved.numbers) {
                 Some(whose) => format!("for {whose}: {}", moved.why),
-                None => moved.why,
+                None => moved.why.to_string(),
             };
             effects.transitions.push(Transition { at: now, change, why });
         }

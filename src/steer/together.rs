@@ -240,7 +240,7 @@ impl Steering {
     ) {
         let Some(account) = self.tallies.accounts.get_mut(provider) else { return };
         let members = std::mem::take(&mut account.members);
-        let (mut sharing, mut names) = (Sharing::default(), Vec::new());
+        let (mut sharing, mut names) = (Sharing::of_many(), Vec::new());
         for (name, at) in &members {
             let Some(state) = self.names.get_mut(name).filter(|state| *at < state.judges.len()) else { continue };
             if changes(state, *at) && names.last() != Some(&name) {
