@@ -161,4 +161,14 @@ fn the_past_is_explained_from_the_events_and_exported_as_an_incident() {
     assert_eq!((span["candidate"].as_str(), span["status"].as_integer()), (Some("www.shop.example./bunny"), Some(500)));
     assert!(span["from"].as_str() < span["until"].as_str(), "{span}");
     server.stop();
+
+    // What happened here is an incident of one's own: played with the zones of that time it moves the same name.
+    let history = site.path("history.toml");
+    std::fs::write(&history, &output.stdout).expect("the file is written");
+    let (history, zones) = (history.display().to_string(), site.path("zones").display().to_string());
+    let replayed = site.json(&["replay", &history, "--zones", &zones, "--seeds", "2"]);
+    assert_eq!(replayed["names"][0]["name"], NAME, "{replayed}");
+    assert_eq!(replayed["total"]["hit"], 2, "{replayed}");
+    let flip = &replayed["flips"][0];
+    assert_eq!((&flip["name"], &flip["after"]), (&json!(NAME), &json!("cloudflare 100%")), "{replayed}");
 }

@@ -17,11 +17,14 @@ use serde::Serialize;
 
 use super::BadInput;
 use crate::controller::view::EventView;
+use crate::steer::observation::Stage;
 
 /// Spans that a file may have.
 const SPANS: usize = 10_000;
 /// What fails of an impaired candidate.
 const IMPAIRED: f64 = 0.2;
+/// The status codes that an incident may have.
+const STATUS: std::ops::RangeInclusive<u16> = 100..=599;
 
 #[derive(Serialize)]
 struct Document {
@@ -111,7 +114,10 @@ fn span(event: &EventView, standing: &str, from: Timestamp) -> Span {
         until: from,
         fails: (standing == "impaired").then_some(IMPAIRED),
         stage: fault.map(|fault| fault.stage.word()),
-        status: fault.and_then(|fault| fault.status),
+        // What was too slow, or broke off, may have had a status too: it is not what failed.
+        status: fault
+            .filter(|fault| matches!(fault.stage, Stage::Status | Stage::Body))
+            .and_then(|fault| fault.status.filter(|status| STATUS.contains(status))),
         reason: fault.map(|fault| fault.reason.clone()),
     }
 }
@@ -119,7 +125,9 @@ fn span(event: &EventView, standing: &str, from: Timestamp) -> Span {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::steer::observation::{Fault, Stage};
+    use crate::sim::replay::incident::{Incident, Subject};
+    use crate::steer::observation::Fault;
+    use crate::steer::time::Time;
 
     fn event(id: u64, second: i64, subject: &str, from: &str, to: &str) -> EventView {
         let status = (to == "down").then(|| Fault {
@@ -169,22 +177,27 @@ mod tests {
         assert_eq!(told, expected);
     }
 
+    /// Whatever an event says of a fault, the file is an incident, and what is replayed is that fault.
     #[test]
     fn the_file_is_one_that_replay_takes() {
-        let text = incident(&[event(1, 100, "www.a./bunny", "up", "down")], None, at(200)).expect("a file");
-        let file: toml::Table = text.parse().expect("TOML");
-        assert_eq!(file["title"].as_str(), Some("Own history from 1970-01-01T00:01:40Z to 1970-01-01T00:03:20Z"));
-        let span = &file["span"][0];
-        for (key, value) in [
-            ("candidate", "www.a./bunny"),
-            ("from", "1970-01-01T00:01:40Z"),
-            ("until", "1970-01-01T00:03:20Z"),
-            ("stage", "status"),
-            ("reason", "status 500"),
-        ] {
-            assert_eq!(span[key].as_str(), Some(value));
+        let stages =
+            [Stage::Resolve, Stage::Connect, Stage::Tls, Stage::Timeout, Stage::Status, Stage::Body, Stage::Slow];
+        for stage in stages {
+            for status in [None, Some(200), Some(503), Some(999)] {
+                let fault = Fault { stage, status, certificate: None, page: None, reason: "\"so\"\n#".to_owned() };
+                let fell = EventView { fault: Some(fault), ..event(1, 100, "www.a./bunny", "up", "down") };
+                let text = incident(&[fell], None, at(200)).expect("a file");
+                let incident = Incident::parse(&text, "own", "own.toml").expect("an incident");
+                assert_eq!(incident.title, "Own history from 1970-01-01T00:01:40Z to 1970-01-01T00:03:20Z");
+                let [span] = &incident.spans[..] else { panic!("{:?}", incident.spans) };
+                let candidate = Subject::Candidate { name: "www.a.".to_owned(), candidate: "bunny".to_owned() };
+                assert_eq!((&span.subject, span.stage, &*span.reason), (&candidate, stage, "\"so\"\n#"));
+                assert_eq!((span.from, span.until, span.fails), (Time(100_000), Time(200_000), (1.0, 1.0)));
+            }
         }
-        assert_eq!(span["status"].as_integer(), Some(500));
+        let impaired = incident(&[event(1, 1_800, "a./bunny", "up", "impaired")], None, at(2_000)).expect("a file");
+        let impaired = Incident::parse(&impaired, "own", "own.toml").expect("an incident");
+        assert_eq!(impaired.spans[0].fails, (IMPAIRED, IMPAIRED));
         assert!(incident(&[], None, at(200)).expect_err("nothing failed").is::<BadInput>());
     }
 }

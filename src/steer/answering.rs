@@ -9,12 +9,14 @@
 //! 5. Where to: if a candidate that serves would leave since it fell, its clients go only to candidates that passed in
 //!    a probe that began no earlier than its failing one. Those that serve already and have not been heard of since
 //!    keep their own clients, and get no more until they pass. If none has passed, all stays, and the rule says whose
-//!    fault it looks like. While the origin itself fails (`origin`), or may have a word on its way, all stays too.
+//!    fault it looks like. While the origin itself fails (`origin`), or may have a word on its way, all stays too; and for
+//!    a moment while others that could answer are being asked.
 //! 6. `empty`, when nobody can answer.
 //!
 //! Nothing here changes anything: what follows comes back as an `Answer`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::areas::Terms;
 use super::blame::{Blame, apart, blame};
@@ -30,6 +32,10 @@ use super::who::{Choice, Contender, Rank};
 
 /// Longest TTL while a serving candidate is in doubt, in seconds.
 const TTL_IN_DOUBT: u32 = 5;
+/// Who could answer and is being asked has so long: going to the first that passes, then on, is two moves.
+const LISTENS: Duration = Duration::from_secs(1);
+/// The origin is back for one: those that serve are asked at once, and have so long to follow.
+const FOLLOWS: Duration = Duration::from_secs(5);
 
 /// One area rule of a name, with what its clients are answered until now.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +54,8 @@ pub(super) struct Answer {
     pub(super) usable: bool,
     pub(super) waiting: bool,
     pub(super) gate: Option<Time>,
+    /// It stays until then at most.
+    pub(super) until: Option<Time>,
     /// Candidates whose fall looked like the origin's fault.
     pub(super) absolved: Vec<usize>,
     /// It stays since it is the origin's fault, in words.
@@ -58,7 +66,7 @@ pub(super) struct Answer {
 
 impl<'a> Answering<'a> {
     /// Decides anew from all that is known.
-    pub(super) fn answer(&self) -> Answer {
+    pub(super) fn answer(&self, now: Time) -> Answer {
         let candidates = &self.name.rules.candidates;
         let allowed: Vec<bool> = candidates.iter().map(|c| self.terms.allow(c)).collect();
         let open: Vec<bool> = (0..allowed.len()).map(|i| allowed[i] && self.drained(i).is_none()).collect();
@@ -77,7 +85,7 @@ impl<'a> Answering<'a> {
             (Some(words), _) if self.is_static() => plain(None, words.clone()),
             (frozen, choice) => match (frozen.as_ref().and_then(|words| Some((words, self.kept(&open)?))), choice) {
                 (Some((words, shares)), _) => plain(Some(shares), words.clone()),
-                (None, Some(choice)) => self.move_to(&choice, &contenders, &open),
+                (None, Some(choice)) => self.move_to(&choice, &contenders, &open, now),
                 (None, None) => self.empty(&allowed, &open),
             },
         };
@@ -107,6 +115,7 @@ impl<'a> Answering<'a> {
             usable: true,
             waiting: false,
             gate: self.answered.gate,
+            until: None,
             absolved: Vec::new(),
             origin_fault: None,
             carried: self.carried(None),
@@ -134,7 +143,7 @@ impl<'a> Answering<'a> {
     }
 
     /// Someone can answer: may the clients go there?
-    fn move_to(&self, choice: &Choice, contenders: &[Contender], open: &[bool]) -> Answer {
+    fn move_to(&self, choice: &Choice, contenders: &[Contender], open: &[bool], now: Time) -> Answer {
         let judges = &self.name.judges;
         let serving = self.serving();
         let fell =
@@ -144,6 +153,12 @@ impl<'a> Answering<'a> {
             fallen.iter().map(|&i| judges[i].trouble_began().unwrap_or_default()).chain(self.answered.gate).max();
         if let Some(stays) = self.stays_for_origin(&fallen, gate, open) {
             return stays;
+        }
+        if let Some(until) = self.listens_until(choice, &fallen, gate).filter(|&until| now < until)
+            && let Some(shares) = self.kept(open)
+        {
+            let rule = "the last answer stays for a moment: others are being asked".to_owned();
+            return Answer { gate, waiting: true, until: Some(until), ..self.as_before(Some(shares), rule) };
         }
         let passed = |i: usize| gate.is_none_or(|gate| judges[i].has_passed_since(gate));
         if (0..open.len()).all(|i| choice.points[i] <= serving[i] || passed(i)) {
@@ -183,6 +198,22 @@ impl<'a> Answering<'a> {
             }
         };
         Answer { gate, waiting: true, absolved, origin_fault, ..self.as_before(Some(shares), rule) }
+    }
+
+    /// Until when the clients stay though another passes, for what is being asked: those that all fell with the origin
+    /// come back together, and the first to be heard is no better than the one that serves; and after a hasty fall of one
+    /// the others may not have been heard yet.
+    fn listens_until(&self, choice: &Choice, fallen: &[usize], gate: Option<Time>) -> Option<Time> {
+        let (judges, gate) = (&self.name.judges, gate?);
+        let taking = || (0..choice.points.len()).filter(|&i| choice.points[i] > 0);
+        let back = taking().filter(|&i| judges[i].has_passed_since(gate)).map(|i| judges[i].since).min()?;
+        let may_follow = |&i: &usize| judges[i].is_absolved() && !judges[i].is_heard_since(back);
+        if fallen.iter().any(|i| may_follow(i)) {
+            return Some(back.after(FOLLOWS));
+        }
+        let hasty = fallen.iter().filter(|&&i| judges[i].is_hasty()).map(|&i| judges[i].since).max()?;
+        let all_heard = taking().all(|i| judges[i].is_heard_since(gate));
+        (!all_heard).then(|| hasty.after(LISTENS))
     }
 
     /// Those who fell did so by the origin's fault, or it may turn out so in a moment: nothing moves.

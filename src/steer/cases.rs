@@ -100,6 +100,37 @@ fn a_name_that_two_zones_steer_has_the_rules_of_the_deeper_one() {
     assert_eq!(steering.next_tick(), None);
 }
 
+/// After all failed alike the first that passes is no better than the one that serves: it is asked, and heard.
+#[test]
+fn those_that_come_back_with_the_origin_do_not_move_the_name() {
+    for (status, moves) in [(None, false), (Some(502), true)] {
+        let mut policy = (*rules(NAME, 3)).clone();
+        policy.policy.prefer = vec![Preference::Provider(IDS[0].into()), Preference::Any];
+        let mut steering = Steering::new();
+        steering.install(&[Arc::new(policy)], START);
+        for (time, status) in [(1, None), (2, Some(502))] {
+            for i in 0..3 {
+                steering.observe(&seen(i, V4, Cause::Paced, status, at(time)), at(time));
+            }
+        }
+        // Nobody answers for the anchors, and the failures count.
+        steering.tick(at(7));
+        steering.tick(at(59));
+        let holds = |steering: &Steering| steering.decision(NAME, PLAIN).unwrap().reasons[0].share;
+        assert_eq!(holds(&steering), 1.0);
+        let effects = steering.observe(&seen(1, V4, Cause::Paced, None, at(60)), at(60));
+        assert!(effects.probes.iter().any(|wanted| wanted.candidate == key(0) && wanted.at == at(60)));
+        assert_eq!(holds(&steering), 1.0, "it is being asked");
+        // Nobody answers for it.
+        let mut silent = steering.clone();
+        assert_eq!(silent.next_tick(), Some(at(65)));
+        silent.tick(at(65));
+        assert_eq!(holds(&silent), 0.0);
+        steering.observe(&seen(0, V4, Cause::Sibling, status, at(61)), at(61));
+        assert_eq!(holds(&steering) == 0.0, moves);
+    }
+}
+
 #[test]
 fn what_is_no_longer_steered_is_forgotten() {
     let other = "img.shop.example.";

@@ -285,6 +285,16 @@ impl Judge {
         self.run_began().max(self.outage.as_ref().map(|outage| outage.began))
     }
 
+    /// Whether it has passed in a probe that began at `since` or later, or has failed since.
+    pub(super) fn is_heard_since(&self, since: Time) -> bool {
+        self.has_passed_since(since) || self.failing_since(since).is_some()
+    }
+
+    /// Whether one failure made it down: nobody had time to ask the others before.
+    pub(super) fn is_hasty(&self) -> bool {
+        self.tracks.iter().any(|track| track.hasty)
+    }
+
     /// Whether it has passed in a probe that ended at `since` or later, and its last one has not failed.
     pub(super) fn passes_since(&self, since: Time) -> bool {
         self.last_pass.is_some_and(|(_, ended, _)| ended >= since) && !self.summary.failing
@@ -416,19 +426,34 @@ impl Judge {
         self.asked = verdict.reprobe.or(self.asked);
         verdict.remember |= self.end_ramps(&mut whys, now);
         self.settle(&whys, now, &mut verdict);
-        verdict.matters |= self.leave_outage(seen);
+        self.leave_outage(seen, candidate, now, &mut verdict);
         verdict
     }
 
-    /// Its own evidence outweighs its provider's: it passed, or fell itself. Tells whether anything changed.
-    fn leave_outage(&mut self, seen: &Observation) -> bool {
-        let Some(outage) = &self.outage else { return false };
+    /// Its own evidence outweighs its provider's: it passed, or fell itself. Who was kept away for longer than a brief
+    /// outage comes back as others do: caches went cold, and the load returns to one provider.
+    fn leave_outage(&mut self, seen: &Observation, candidate: &Candidate, now: Time, verdict: &mut Verdict) {
+        let Some(outage) = &self.outage else { return };
+        let fell = self.summary.standing == Standing::Down;
         let passes = matches!(seen.outcome, Outcome::Pass { .. }) && seen.began >= outage.at && !self.summary.failing;
-        let leaves = self.summary.standing == Standing::Down || (passes && !outage.all);
-        if leaves {
-            self.outage = None;
+        if !fell && (!passes || outage.all) {
+            return;
         }
-        leaves
+        let long = !outage.is_brief(now);
+        self.outage = None;
+        verdict.matters = true;
+        if fell || !long || self.tracks.iter().any(|track| track.standing() == Standing::Impaired) {
+            return;
+        }
+        let ramps =
+            self.tracks.iter_mut().filter_map(|track| Some((track.memory.family, track.ramp_up(candidate, now)?)));
+        let whys: Vec<_> = ramps.collect();
+        // One observation is one change.
+        let from = verdict.change.take().map(|change| change.from);
+        self.settle(&whys, now, verdict);
+        if let (Some(change), Some(from)) = (&mut verdict.change, from) {
+            change.from = from;
+        }
     }
 
     /// Time has come to `now`. In a family that is frozen no window ends by time: it is not watched.

@@ -60,6 +60,8 @@ pub(super) struct Answered {
     /// Who is to gain clients must have passed in a probe that began no earlier: since the fault that made the clients
     /// leave, or at all after a restart. None once the best have, and serve.
     pub(super) gate: Option<Time>,
+    /// It stays until then for what others are asked.
+    pub(super) until: Option<Time>,
     /// It stays since it is the origin's fault, in words.
     pub(super) origin_fault: Option<String>,
     /// Those that ramp and took all of these clients when no other was up, by id: what they carry they keep, so their
@@ -237,6 +239,7 @@ impl NameState {
             .filter_map(|judge| judge.due(now))
             .chain(self.first_round_until)
             .chain(self.origin.due())
+            .chain(self.answers.iter().filter_map(|answered| answered.until).filter(|&until| until > now))
             .min()
     }
 
@@ -251,7 +254,7 @@ impl NameState {
     /// Decides anew, whatever other names came to.
     pub(super) fn decide_itself(&mut self, now: Time, sharing: &mut Sharing) -> Redecided {
         let mut redecided = Redecided::default();
-        let found: Vec<_> = (0..self.answers.len()).map(|number| self.answering(number).answer()).collect();
+        let found: Vec<_> = (0..self.answers.len()).map(|number| self.answering(number).answer(now)).collect();
         // What all candidates noticed alike leaves no clean window behind.
         for &at in found.iter().flat_map(|answer| &answer.absolved) {
             if self.judges.get_mut(at).is_some_and(|judge| judge.absolve(Time(u64::MAX))) {
@@ -268,6 +271,7 @@ impl NameState {
             let to: Arc<str> = self.words(&decision.source).into();
             let Some(answered) = self.answers.get_mut(number) else { continue };
             (answered.usable, answered.waiting, answered.gate) = (answer.usable, answer.waiting, answer.gate);
+            answered.until = answer.until;
             answered.origin_fault = answer.origin_fault;
             answered.carried = answer.carried;
             redecided.changed |= answered.take(decision, sharing);

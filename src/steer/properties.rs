@@ -20,6 +20,9 @@ use super::steering::Steering;
 use super::time::Time;
 use super::transition::{Change, Standing};
 
+/// Those that serve have so long to follow one that is back from the origin's fault.
+const FOLLOWS: Duration = Duration::from_secs(5);
+
 /// One thing that happens.
 #[derive(Clone, Debug)]
 enum Step {
@@ -37,6 +40,19 @@ enum Step {
     },
     /// Clients are in these places from now on.
     Settle(usize),
+    /// What is inquired is answered so from now on.
+    Answer(Answers),
+}
+
+/// What comes of inquiries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answers {
+    Pass,
+    Fail,
+    /// Nothing does, ever.
+    Silent,
+    /// Nothing at once; the test answers.
+    Later,
 }
 
 /// The areas of each place; the database comes and goes.
@@ -60,6 +76,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1..8_u64).prop_map(Step::Release),
         1 => prop::collection::vec(0..4_u32, 4).prop_map(|weights| Step::Install { weights }),
         1 => (0..3_usize).prop_map(Step::Settle),
+        2 => prop_oneof![2 => Just(Answers::Pass), 1 => Just(Answers::Fail), 1 => Just(Answers::Silent)]
+            .prop_map(Step::Answer),
     ]
 }
 
@@ -135,8 +153,8 @@ struct World {
     /// By candidate: it did not resolve once, so that the bystander cannot tell the runs of its families apart.
     blurred: [bool; 4],
     effects: Vec<Effects>,
-    /// What is inquired passes at once.
-    has_network: bool,
+    /// What comes of inquiries, at once.
+    answers: Answers,
 }
 
 impl World {
@@ -145,21 +163,33 @@ impl World {
         steering.settle(Arc::clone(&places), START);
         let effects = vec![steering.install(&[Arc::new(rules.clone())], START)];
         let (passed, runs, blurred) = Default::default();
-        Self { rules, places, steering, now: START, next_id: 1, passed, runs, blurred, effects, has_network: true }
+        Self { rules, places, steering, now: START, next_id: 1, passed, runs, blurred, effects, answers: Answers::Pass }
     }
 
     fn play(&mut self, step: &Step) {
         // No two things happen in one moment.
         self.wait(1);
+        let doubted = self.is_doubted();
+        self.act(step);
+        if doubted || self.is_doubted() {
+            // Failures count nothing: to the bystander each run begins when that is over.
+            let now = self.now;
+            self.runs.iter_mut().flat_map(|runs| runs.values_mut()).for_each(|run| run.began = now);
+        }
+    }
+
+    fn is_doubted(&self) -> bool {
+        !self.steering.vantage().is_empty()
+    }
+
+    fn act(&mut self, step: &Step) {
         match step {
             Step::Wait(millis) => self.wait(*millis),
             Step::Probe { candidate, family, cause, status } => {
                 self.note(*candidate, *family, status.is_none());
                 let observation = seen(*candidate, *family, *cause, *status, self.now);
                 self.effects.push(self.steering.observe(&observation, self.now));
-                if self.has_network {
-                    self.answer_inquiries(true);
-                }
+                self.answer();
             }
             Step::Place(order) => {
                 let (author, reason) = ("anna".to_owned(), "a drill".to_owned());
@@ -180,6 +210,17 @@ impl World {
                 self.places = places(*at);
                 self.effects.push(self.steering.settle(Arc::clone(&self.places), self.now));
             }
+            Step::Answer(answers) => self.answers = *answers,
+        }
+    }
+
+    /// What is inquired by now is answered.
+    fn answer(&mut self) {
+        match self.answers {
+            Answers::Pass => self.answer_inquiries(true),
+            Answers::Fail => self.answer_inquiries(false),
+            Answers::Silent => self.effects.iter_mut().for_each(|effects| effects.inquiries.clear()),
+            Answers::Later => {}
         }
     }
 
@@ -189,6 +230,7 @@ impl World {
             self.now = self.now.max(at);
             self.effects.push(self.steering.tick(self.now));
             assert!(self.steering.next_tick().is_none_or(|next| next > self.now), "a tick does all that is due");
+            self.answer();
         }
         self.now = end;
     }
@@ -310,6 +352,10 @@ impl World {
     fn check_down_only_for_want_of_better(&self, area: usize, serving: &[usize]) -> Result<(), TestCaseError> {
         let down = serving.iter().any(|&at| self.standing(at) == Standing::Down);
         if !down || serving.iter().any(|&at| self.blurred[at]) {
+            return Ok(());
+        }
+        // One is back: those that serve are asked, and have 5 s to follow.
+        if (0..4).any(|at| self.now.since(self.steering.candidate(&key(at)).expect("a candidate").since) < FOLLOWS) {
             return Ok(());
         }
         let began = serving.iter().flat_map(|&at| self.runs[at].values()).map(|run| run.began).max();
@@ -466,7 +512,7 @@ proptest! {
         // One failure is no time to ask anybody.
         rules.candidates.iter_mut().for_each(|candidate| candidate.judgement.fall = candidate.judgement.fall.max(2));
         let mut world = World::new(rules);
-        world.has_network = false;
+        world.answers = Answers::Later;
         let probe = |candidate, status| Step::Probe { candidate, family: Some(Family::V4), cause: Cause::Paced, status };
         for candidate in 0..4 {
             world.play(&probe(candidate, None));
@@ -504,7 +550,7 @@ proptest! {
         let mut rules = rules;
         rules.policy.origin = Some("https://origin.shop.example/".to_owned());
         let mut world = World::new(rules);
-        world.has_network = false;
+        world.answers = Answers::Later;
         let probe = |candidate, status| Step::Probe { candidate, family: Some(Family::V4), cause: Cause::Paced, status };
         for candidate in 0..4 {
             world.play(&probe(candidate, None));

@@ -39,9 +39,14 @@ impl Round {
     /// One round of probes in which these candidates fail; then time goes on to the next one, tick by tick, each of which
     /// is told.
     fn pass(&mut self, failing: &[usize]) -> Vec<Time> {
+        self.round(|_, at| failing.contains(&at))
+    }
+
+    /// The same, where which fail differs by name.
+    fn round(&mut self, fails: impl Fn(&str, usize) -> bool) -> Vec<Time> {
         for name in self.names.clone() {
             for at in 0..name.candidates.len() {
-                let status = failing.contains(&at).then_some(500);
+                let status = fails(&name.name, at).then_some(500);
                 let mut observation = seen(at, V4, Cause::Paced, status, self.now);
                 observation.candidate.name = Arc::clone(&name.name);
                 self.steering.observe(&Observation { ..observation }, self.now);
@@ -178,4 +183,34 @@ fn a_provider_comes_back_at_its_step() {
         assert!(jump <= f64::from(step) / 100.0 / 2.0, "{jump} within 10 s: the names do not come all at once");
         assert_eq!(MINUTE, EVERY * 6);
     }
+}
+
+/// Those that only counted as down come back as slowly as those that fell: their caches are as cold, and all that returns
+/// goes to one provider.
+#[test]
+fn who_counted_as_down_for_long_ramps_too() {
+    let names: Vec<Arc<SteeredName>> = (0..10)
+        .map(|number| {
+            let first = ramping(candidate(IDS[0], "si", 1), 1200);
+            let mut rules = steered(&format!("n{number}.shop.example."), vec![first, candidate(IDS[1], "us", 1)]);
+            rules.policy.prefer = vec![Preference::Provider(IDS[0].into()), Preference::Any];
+            Arc::new(rules)
+        })
+        .collect();
+    let spared = |name: &str| name.starts_with("n8") || name.starts_with("n9");
+    let mut round = Round::new(names);
+    let share = |round: &Round| round.shares("n9.shop.example.").share(0);
+    (0..180).for_each(|_| drop(round.round(|name, at| at == 0 && !spared(name))));
+    assert!(share(&round) == 0.0, "it passes, and counts as down with its provider");
+    let mut waits = 0;
+    while share(&round) == 0.0 {
+        assert!(waits < 6, "it comes back when the others pass");
+        round.pass(&[]);
+        waits += 1;
+    }
+    assert!(share(&round) < 0.02, "{}", share(&round));
+    (0..29).for_each(|_| drop(round.pass(&[])));
+    assert!(share(&round) < 0.06, "{} after five minutes", share(&round));
+    (0..100).for_each(|_| drop(round.pass(&[])));
+    assert!(share(&round) > 0.999, "{}", share(&round));
 }

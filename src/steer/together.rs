@@ -5,7 +5,7 @@
 //! | impaired | are probed at once, and the siblings of those that serve; one failure makes them down |
 //! | down | the same; after 5 s those that have not passed since count as down |
 //! | down with 80 % and more fallen | count as down at once, be it that they pass |
-//! | up or impaired again | are what their own track says, once they have passed since it fell |
+//! | up or impaired again | are what their own track says, once they have passed since it fell; after more than a minute with the next pass, and their share grows back |
 //!
 //! A step touches the names of the provider that it is about, and no others.
 
@@ -21,6 +21,7 @@ use super::sharing::Sharing;
 use super::steering::{Steering, remember};
 use super::tally::{Account, COUNTED_FOR, ProviderState, TOGETHER};
 use super::time::Time;
+use super::track::BRIEF_OUTAGE;
 use super::transition::{Change, Standing, Transition, Verdict};
 
 /// A probe that was asked for when a provider fell has this long to pass; and a pass this old is as good.
@@ -37,6 +38,13 @@ pub(super) struct Outage {
     pub(super) at: Time,
     /// A pass is no evidence at all, as long as it lasts.
     pub(super) all: bool,
+}
+
+impl Outage {
+    /// Whether it has lasted no longer than what caches bear.
+    pub(super) fn is_brief(&self, now: Time) -> bool {
+        now.since(self.at) < BRIEF_OUTAGE
+    }
 }
 
 impl Steering {
@@ -217,12 +225,13 @@ impl Steering {
         });
     }
 
-    /// The provider is no longer down: who has passed since it fell is what its own track says, others once they pass.
+    /// The provider is no longer down: each is what its own track says with its next pass; at once if it has passed since
+    /// the provider fell, and that was a moment ago.
     fn let_go(&mut self, provider: &str, now: Time, effects: &mut Effects) {
         self.over_members(provider, now, effects, |state, at| {
             let judge = &mut state.judges[at];
             let Some(outage) = judge.outage.take() else { return false };
-            if !judge.passes_since(outage.at) {
+            if !outage.is_brief(now) || !judge.passes_since(outage.at) {
                 let words = "its provider was down, and it has not passed since".to_owned();
                 judge.outage = Some(Arc::new(Outage { words, all: false, ..Outage::clone(&outage) }));
             }

@@ -40,7 +40,7 @@ const RELAPSE_WITHIN: Duration = Duration::from_secs(3600);
 /// After this long without a fall the window is a single `clean` again.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(86_400);
 /// Down for less than this ...
-const BRIEF_OUTAGE: Duration = Duration::from_secs(60);
+pub(super) const BRIEF_OUTAGE: Duration = Duration::from_secs(60);
 /// ... and not twice within this ...
 const BRIEF_ONCE_WITHIN: Duration = Duration::from_secs(3600);
 /// ... asks for this window only.
@@ -187,6 +187,14 @@ impl Track {
             self.become_up(now);
         }
         ramps
+    }
+
+    /// Its clients were away though it was up all the time: its share grows back as after a window. Tells why, if it does.
+    pub(super) fn ramp_up(&mut self, candidate: &Candidate, now: Time) -> Option<String> {
+        let ramp = Ramp::begin(&candidate.judgement, false, now).filter(|_| self.memory.standing == Standing::Up)?;
+        self.stand(Standing::Ramping, now);
+        self.stand_on(Some(ramp), now);
+        Some(format!("its provider is no longer down; its share grows back until {}", ramp.ends))
     }
 
     /// Its fall looked like the origin's fault, for a pass up to `until`.
