@@ -12,7 +12,7 @@ use std::process::{Command, Output};
 use pointsman::controller::message::{Release, ReleaseWhich};
 use pointsman::controller::view::StoreState;
 use pointsman::steer::observation::Family;
-use pointsman::steer::overrides::{DrainSubject, Order};
+use pointsman::steer::overrides::{DrainSubject, Drill, Order, Scope};
 use support::{Asked, Manner, Server};
 
 /// Runs the program in an empty environment, as a pipe sees it.
@@ -153,6 +153,56 @@ fn orders_reach_the_server_with_their_author() {
     let [Asked::Place(pin), Asked::Place(freeze)] = &server.asked()[..] else { panic!("two orders") };
     assert!(matches!(&pin.order, Order::Pin(key) if key.to_string() == "www.shop.example./gcore"));
     assert_eq!(freeze.order, Order::Freeze);
+}
+
+#[test]
+fn gradual_drains_scopes_and_drills_reach_the_server() {
+    let server = Server::start();
+    let told = printed(&by_tcp(&server, &["drain", "bunny", "--reason", "slow", "--over", "10m"]));
+    assert!(told.ends_with("drains gradually: 100 % left, nothing at 2025-12-05 09:00:00 UTC\n"), "{told}");
+    let [Asked::Place(new)] = &server.asked()[..] else { panic!("one order") };
+    assert_eq!(new.over, Some(std::time::Duration::from_secs(600)));
+    for (args, order) in [
+        (&["freeze", "zone:shop.example"][..], Order::FreezeIn(Scope::Zone("shop.example.".into()))),
+        (&["freeze", "shop.example"][..], Order::FreezeIn(Scope::Domain("shop.example.".into()))),
+        (&["drain", "Shop.example"][..], Order::Drain(DrainSubject::In(Scope::Domain("shop.example.".into())))),
+        (
+            &["drill", "bunny", "--share", "0.5%", "--for", "10m"][..],
+            Order::Drill(Drill { provider: "bunny".into(), per_mille: 5 }),
+        ),
+    ] {
+        printed(&by_tcp(&server, &[args, &["--reason", "x"]].concat()));
+        let [Asked::Place(new)] = &server.asked()[..] else { panic!("one order") };
+        assert_eq!(new.order, order);
+    }
+    let pin = ["pin", "www.shop.example", "gcore", "--reason", "x", "--over", "10m"];
+    assert!(failed(&by_tcp(&server, &pin), 2).contains("--over"));
+    for (args, part) in [
+        (&["--share", "60%", "--for", "10m"][..], "from 0.1 % to 50 %"),
+        (&["--share", "1%", "--for", "25h"][..], "at most 24 h"),
+    ] {
+        let told = failed(&by_tcp(&server, &[&["drill", "bunny", "--reason", "x"], args].concat()), 2);
+        assert!(told.contains(part), "{told}");
+    }
+}
+
+#[test]
+fn a_dry_run_tells_what_would_move_and_places_nothing() {
+    let server = Server::start();
+    let told = printed(&by_socket(&server, &["drain", "bunny", "--reason", "slow", "--dry-run"]));
+    for part in [
+        "dry run: drain bunny: nothing was placed\n",
+        "it is about 1 name, and 1 answer would change\n",
+        "12 of 20 answers/s would move, as measured over 90 s\n",
+        "WARNING: it would keep clients on www.shop.example./gcore, which is down\n",
+        "www.shop.example.   100%         12  bunny 100%  gcore 100%  up, level 2 (any)\n",
+    ] {
+        assert!(told.contains(part), "{part}{told}");
+    }
+    assert!(matches!(&server.asked()[..], [Asked::Rehearse(_)]));
+    let json = printed(&by_tcp(&server, &["freeze", "--reason", "x", "--dry-run", "--format", "json"]));
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["of"][0]["to"], "gcore 100%");
 }
 
 #[test]

@@ -13,6 +13,8 @@
 //! 08:48:00 anchors fail                             or `pass`, `are silent`; `origin fails`, `passes`, `is silent` (`origin=`)
 //! 09:12:00 bunny passes                             faults: status N, connect, timeout, resolve, tls, body, slow, expired
 //! 09:13:00 drain bunny until 10:00:00               also `drain NAME/CANDIDATE`, `pin CANDIDATE`, `freeze`, `release N`
+//! 09:13:00 drain bunny over 10m                     gradually; also `drain zone:ORIGIN`, `freeze name:NAME`, `drill bunny 10% until 09:30:00`
+//! 09:14:00 expect stuck bunny                       an order keeps clients there, which is down; `expect stuck nowhere`
 //! 09:14:00 change weight=10 of bunny                new rules; also `change ttl=60`, `without bunny`, `with bunny` (as first given), `move bunny` (to the end)
 //! 09:15:00 restart 30s                              stopped for this long, then taken up from what was stored
 //! 09:15:30 expect gcore 100%                        what is answered: shares, `static`
@@ -48,7 +50,7 @@ use pointsman::steer::judge::CandidateMemory;
 use pointsman::steer::observation::{
     CandidateKey, Cause, CertificateFault, Family, Fault, Observation, Outcome, Stage,
 };
-use pointsman::steer::overrides::{DrainSubject, Order, Override};
+use pointsman::steer::overrides::{DrainSubject, Drill, Order, Override, Scope};
 use pointsman::steer::policy::{
     Candidate, Empty, JudgementRule, Policy, Preference, ProbeRule, ProviderStep, Scheme, Shape, SteeredName, Sticky,
     Target,
@@ -95,6 +97,9 @@ scenarios! {
     candidates_change_places
     fastly_2021_06_08
     fault_of_one_family
+    gradual_drain
+    drill
+    stuck_on_what_is_down
     freeze_and_restart
     impaired_comes_and_goes
     max_spills
@@ -640,6 +645,8 @@ impl Play {
                     Some((name, candidate)) if !subject.contains('*') => {
                         DrainSubject::Candidate(CandidateKey { name: name.into(), candidate: candidate.into() })
                     }
+                    None if subject.starts_with("zone:") => DrainSubject::In(Scope::Zone(subject[5..].into())),
+                    None if subject.starts_with("name:") => DrainSubject::In(Scope::Name(subject[5..].into())),
                     None if !subject.contains('*') => DrainSubject::Provider((*subject).into()),
                     _ => DrainSubject::Glob((*subject).to_owned()),
                 };
@@ -649,7 +656,15 @@ impl Play {
                 let key = CandidateKey { name: Arc::clone(&self.name.name), candidate: (*candidate).into() };
                 self.place(Order::Pin(key), rest);
             }
+            ["freeze", scope, rest @ ..] if scope.starts_with("name:") => {
+                self.place(Order::FreezeIn(Scope::Name(scope[5..].into())), rest);
+            }
             ["freeze", rest @ ..] => self.place(Order::Freeze, rest),
+            ["drill", provider, share, rest @ ..] => {
+                let percent: f64 = share.trim_end_matches('%').parse().expect("a percentage");
+                let per_mille = (percent * 10.0).round() as u16;
+                self.place(Order::Drill(Drill { provider: (*provider).into(), per_mille }), rest);
+            }
             ["release", id] => {
                 let (_, effects) =
                     self.steering.release(id.parse().expect("an id"), self.now).expect("an override in force");
@@ -713,14 +728,16 @@ impl Play {
     }
 
     fn place(&mut self, order: Order, rest: &[&str]) {
-        let until = match rest {
-            ["until", at] => Some(time(at)),
-            _ => None,
+        let (until, empty) = match rest {
+            ["until", at] => (Some(time(at)), None),
+            ["over", over] => (None, Some(self.now.after(duration(over)))),
+            ["over", over, "until", at] => (Some(time(at)), Some(self.now.after(duration(over)))),
+            _ => (None, None),
         };
         let id = self.next_override;
         self.next_override += 1;
         let (author, reason) = ("anna".to_owned(), "a drill".to_owned());
-        let placed = Override { id, order, author, reason, placed: self.now, until };
+        let placed = Override { id, order, author, reason, placed: self.now, until, empty };
         self.stored.overrides.insert(id, placed.clone());
         let effects =
             self.steering.place(placed, self.now).unwrap_or_else(|error| panic!("line {}: {error}", self.line));
@@ -776,6 +793,15 @@ impl Play {
                 let words: Vec<String> = doubts.iter().map(|doubt| format!("{} frozen", doubt.what.word())).collect();
                 let now = if words.is_empty() { "trusted".to_owned() } else { words.join(", ") };
                 (now == after(text, " is "), format!("{now}: {doubts:?}"))
+            }
+            ["stuck", who] => {
+                let stuck: Vec<&str> =
+                    self.steering.stuck().flat_map(|(_, keys)| keys).map(|key| &*key.candidate).collect();
+                (stuck == [*who] || (stuck.is_empty() && *who == "nowhere"), format!("{stuck:?}"))
+            }
+            ["orders", count] => {
+                let orders = self.steering.overrides().count().to_string();
+                (orders == **count, orders)
             }
             ["fault", "of", "origin"] => {
                 let fault = self.steering.origin_fault(&name);

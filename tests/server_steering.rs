@@ -172,6 +172,82 @@ fn orders_over_the_control_socket_hold_over_a_kill() {
 }
 
 #[test]
+fn a_dry_run_places_nothing_and_a_gradual_drain_outlives_a_kill() {
+    let (site, targets, server) = shop(2, "");
+    server.wait_for(NAME, targets.address(0));
+    let told = site.json(&["drain", "bunny", "--reason", "look", "--dry-run"]);
+    assert_eq!((told["names"].as_u64(), told["moves"].as_u64()), (Some(1), Some(1)), "{told}");
+    let of = &told["of"][0];
+    assert_eq!((&of["name"], &of["from"], &of["to"]), (&NAME.into(), &"bunny 100%".into(), &"cloudflare 100%".into()));
+    assert_eq!(of["flows"][0]["share"], 1.0, "{told}");
+    assert_eq!(server.document("/v1/overrides"), serde_json::json!([]));
+    assert_eq!(server.look(NAME), [targets.address(0).to_string()]);
+
+    let refused = site.run(&["drain", "nope.example", "--reason", "look", "--dry-run"]);
+    assert!(said(&refused).contains("nope.example. is neither a steered name here nor a zone"), "{refused:?}");
+    let late = site.run(&["drain", "bunny", "--over", "2h", "--for", "1h", "--reason", "look"]);
+    assert!(said(&late).contains("would end before it has drained"), "{late:?}");
+    let drain = site.json(&["drain", "bunny", "--over", "20h", "--reason", "maintenance"]);
+    let freeze = site.json(&["freeze", "shop.example", "--reason", "look"]);
+    assert_eq!((&drain["left_percent"], &freeze["subject"]), (&100.into(), &"zone:shop.example.".into()));
+    server.kill();
+    let server = site.start();
+    assert_eq!(server.document("/v1/overrides"), serde_json::json!([drain, freeze]));
+    site.json(&["release", "shop.example", "--reason", "done"]);
+    site.json(&["release", "bunny", "--reason", "done"]);
+    assert_eq!(server.document("/v1/overrides"), serde_json::json!([]));
+    server.stop();
+}
+
+#[test]
+fn a_drill_outlives_a_kill_and_ends_when_who_took_the_clients_fails() {
+    let (site, targets, server) = shop(2, "");
+    server.wait_for(NAME, targets.address(0));
+    let drill = site.json(&["drill", "bunny", "--share", "50%", "--for", "1h", "--reason", "monthly"]);
+    assert_eq!((&drill["order"], &drill["subject"]), (&"drill".into(), &"bunny".into()));
+    let second = site.run(&["drill", "bunny", "--share", "1%", "--for", "1h", "--reason", "again"]);
+    assert!(said(&second).contains("is a drill of bunny already"), "{second:?}");
+    let share = |server: &Server| server.document("/v1/names/www.shop.example")["candidates"][0]["share"].as_f64();
+    assert_eq!(share(&server), Some(0.5));
+    server.kill();
+    let server = site.start();
+    server.wait_ready();
+    assert_eq!(server.document("/v1/overrides"), serde_json::json!([drill]));
+    assert_eq!(share(&server), Some(0.5));
+    targets.set(1, 500);
+    eventually("the drill ends", || server.document("/v1/overrides") == serde_json::json!([]));
+    assert_eq!(share(&server), Some(1.0));
+    let events = server.document("/v1/events?kind=override&limit=1");
+    assert_eq!(events["events"][0]["to"], "aborted", "{events}");
+    server.kill();
+    let server = site.start();
+    assert_eq!(server.document("/v1/overrides"), serde_json::json!([]), "it was forgotten in the store too");
+    server.stop();
+}
+
+#[test]
+fn an_order_that_keeps_clients_on_what_is_down_is_told_as_long_as_it_does() {
+    let (site, targets, server) = shop(2, "");
+    server.wait_for(NAME, targets.address(0));
+    let check = |server: &Server| server.document("/health")["checks"]["overrides"][0].clone();
+    site.json(&["pin", "www.shop.example", "bunny", "--reason", "a trial"]);
+    assert_eq!(check(&server)["status"], "pass");
+    targets.set(0, 500);
+    eventually("health fails", || check(&server)["status"] == "fail");
+    let says = "keeps clients on www.shop.example./bunny, which is down";
+    assert!(check(&server)["output"].as_str().is_some_and(|output| output.contains(says)));
+    assert_eq!(server.metric("pointsman_overrides_on_down"), Some(1.0));
+    assert!(server.document("/v1/status")["alerts"].to_string().contains(says));
+    assert_eq!(server.document("/v1/overrides")[0]["on_down"][0], "www.shop.example./bunny");
+    let again = site.run(&["pin", "www.shop.example", "bunny", "--reason", "I insist"]);
+    let told = String::from_utf8_lossy(&again.stdout).into_owned();
+    assert!(told.contains("WARNING: it keeps clients on what is down: www.shop.example./bunny"), "{told}");
+    site.json(&["release", "www.shop.example/bunny", "--reason", "done"]);
+    assert_eq!(check(&server)["status"], "pass");
+    server.stop();
+}
+
+#[test]
 fn orders_over_http_need_the_token() {
     let (_site, targets, server) = shop(2, "");
     let body = r#"{"order": "drain", "subject": "bunny", "reason": "slow"}"#;

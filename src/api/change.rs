@@ -1,6 +1,8 @@
 //! The handlers that change state: overrides and reloads. Each takes an [`Author`] before it looks at anything else.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
@@ -15,14 +17,20 @@ use super::author::Author;
 use super::params::{Params, Segment};
 use super::problem::Problem;
 use super::span::{now, parse_moment, parse_span};
-use super::subject::{EVERYTHING, canonical, parse_candidate, parse_drain};
+use super::subject::{EVERYTHING, canonical, parse_candidate, parse_drain, parse_scope};
 use crate::controller::message::{NewOverride, OverrideError, Release, ReleaseWhich, Request};
 use crate::controller::view::{OverrideView, ReloadReport};
-use crate::steer::overrides::Order;
+use crate::steer::overrides::{DrainSubject, Drill, Order};
 use crate::steer::time::Time;
 
 /// The longest reason, in characters.
 const LONGEST_REASON: usize = 500;
+/// The longest drill.
+const LONGEST_DRILL: Duration = Duration::from_secs(86_400);
+/// How much of a provider's clients may be with the others in a drill, in thousandths.
+const DRILL_SHARE: RangeInclusive<u16> = 1..=500;
+/// How long a gradual drain may take: below it a step is shorter than a TTL in doubt, above it nobody remembers.
+const OVER: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(86_400);
 
 /// The body of `POST /v1/overrides`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +47,15 @@ pub struct OverrideRequest {
     /// Or when it ends: RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
+    /// How long a drain takes to empty what it is about: `10m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over: Option<String>,
+    /// How much of its share of each name a provider lends to a drill: `1%`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<String>,
+    /// Only tell what it would move.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +64,7 @@ pub enum OrderWord {
     Drain,
     Pin,
     Freeze,
+    Drill,
 }
 
 pub async fn place(
@@ -57,6 +75,10 @@ pub async fn place(
 ) -> Result<Response, Problem> {
     Params::of(&uri, &[])?;
     let new = new_override(&asked, author, now())?;
+    if asked.dry_run {
+        let told = ask(&shared.controller, |reply| Request::Rehearse(new, reply)).await?.map_err(refused)?;
+        return Ok(Json(told).into_response());
+    }
     let placed = ask(&shared.controller, |reply| Request::Place(new, reply)).await?.map_err(refused)?;
     Ok((StatusCode::CREATED, Json(placed)).into_response())
 }
@@ -90,8 +112,55 @@ pub async fn reload(
 
 fn new_override(asked: &OverrideRequest, author: String, now: Time) -> Result<NewOverride, Problem> {
     let until = end(asked, now)?;
-    let order = order(asked.order, asked.subject.as_deref())?;
-    Ok(NewOverride { order, author, reason: checked_reason(&asked.reason)?, until })
+    let order = match asked.order {
+        OrderWord::Drill => drill(asked, until, now)?,
+        word if asked.share.is_some() => {
+            return Err(Problem::bad_request(format!("`share` is for a drill, not for {word:?}").to_lowercase()));
+        }
+        word => order(word, asked.subject.as_deref())?,
+    };
+    let over = asked.over.as_deref().map(|over| gradual(asked.order, over)).transpose()?;
+    Ok(NewOverride { order, author, reason: checked_reason(&asked.reason)?, until, over })
+}
+
+/// A drill is about a provider, has an end, and is small.
+fn drill(asked: &OverrideRequest, until: Option<Time>, now: Time) -> Result<Order, Problem> {
+    let subject = asked.subject.as_deref().unwrap_or_default();
+    let DrainSubject::Provider(provider) = parse_drain(subject).map_err(unfit)? else {
+        return Err(Problem::bad_request("a drill is about a provider"));
+    };
+    match until {
+        None => return Err(Problem::bad_request("a drill has an end: give `for` or `until`")),
+        Some(until) if until.since(now) > LONGEST_DRILL => {
+            return Err(Problem::bad_request("a drill lasts at most 24 h"));
+        }
+        Some(_) => {}
+    }
+    let per_mille = asked.share.as_deref().and_then(per_mille).filter(|share| DRILL_SHARE.contains(share));
+    let per_mille = per_mille.ok_or_else(|| Problem::bad_request("`share` of a drill is from 0.1 % to 50 %: `1%`"))?;
+    Ok(Order::Drill(Drill { provider, per_mille }))
+}
+
+/// `1%`, `0.5%`.
+fn per_mille(text: &str) -> Option<u16> {
+    let text = text.strip_suffix('%')?.trim_end();
+    let (whole, tenth) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit());
+    if !digits(whole) || !digits(tenth) || tenth.len() != 1 {
+        return None;
+    }
+    whole.parse::<u16>().ok()?.checked_mul(10)?.checked_add(tenth.parse().ok()?)
+}
+
+fn gradual(word: OrderWord, over: &str) -> Result<Duration, Problem> {
+    if word != OrderWord::Drain {
+        return Err(Problem::bad_request("`over` is for a drain: a pin and a freeze hold at once"));
+    }
+    let over = parse_span(over).map_err(|error| Problem::bad_request(error.to_string()))?;
+    if !OVER.contains(&over) {
+        return Err(Problem::bad_request("`over` is from 10 s to 24 h"));
+    }
+    Ok(over)
 }
 
 fn order(word: OrderWord, subject: Option<&str>) -> Result<Order, Problem> {
@@ -99,8 +168,16 @@ fn order(word: OrderWord, subject: Option<&str>) -> Result<Order, Problem> {
     match (word, subject) {
         (OrderWord::Drain, subject) => parse_drain(subject.ok_or_else(needed)?).map(Order::Drain).map_err(unfit),
         (OrderWord::Pin, subject) => parse_candidate(subject.ok_or_else(needed)?).map(Order::Pin).map_err(unfit),
+        // `drill` sees to these.
+        (OrderWord::Drill, _) => Err(needed()),
         (OrderWord::Freeze, None | Some(EVERYTHING)) => Ok(Order::Freeze),
-        (OrderWord::Freeze, Some(_)) => Err(Problem::bad_request("a freeze is about everything: leave `subject` out")),
+        (OrderWord::Freeze, Some(subject)) if subject.contains(['.', ':']) => {
+            parse_scope(subject).map(Order::FreezeIn).map_err(unfit)
+        }
+        (OrderWord::Freeze, Some(_)) => {
+            let detail = "a freeze is about a name, a zone, or everything: then leave `subject` out";
+            Err(Problem::bad_request(detail))
+        }
     }
 }
 
@@ -140,9 +217,13 @@ fn refused(error: OverrideError) -> Problem {
         OverrideError::NoSuchSubject(_)
         | OverrideError::NoSuchCandidate { .. }
         | OverrideError::NotSteered(_)
+        | OverrideError::NoSuchDomain(_)
         | OverrideError::NotInForce(_) => StatusCode::NOT_FOUND,
-        OverrideError::Forbidden { .. } | OverrideError::TooMany(_) => StatusCode::CONFLICT,
-        OverrideError::EndsInThePast => StatusCode::UNPROCESSABLE_ENTITY,
+        OverrideError::Forbidden { .. }
+        | OverrideError::TooMany(_)
+        | OverrideError::Ambiguous { .. }
+        | OverrideError::Unsafe(_) => StatusCode::CONFLICT,
+        OverrideError::EndsInThePast | OverrideError::EndsWhileDraining => StatusCode::UNPROCESSABLE_ENTITY,
     };
     Problem::new(status, error.to_string())
 }
@@ -167,10 +248,7 @@ impl<T: serde::de::DeserializeOwned> FromRequest<Arc<Shared>> for Body<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::steer::overrides::DrainSubject;
 
     fn new(body: &str) -> Result<NewOverride, String> {
         let asked: OverrideRequest = serde_json::from_str(body).map_err(|error| error.to_string())?;
@@ -203,6 +281,15 @@ mod tests {
             (r#"{"order":"stop","subject":"bunny","reason":"x"}"#, "unknown variant `stop`"),
             (r#"{"order":"pin","subject":"bunny","reason":"x"}"#, "write NAME/CANDIDATE"),
             (r#"{"order":"freeze","subject":"bunny","reason":"x"}"#, "leave `subject` out"),
+            (r#"{"order":"pin","subject":"a.example/b","reason":"x","over":"10m"}"#, "`over` is for a drain"),
+            (r#"{"order":"drill","subject":"bunny","reason":"x","share":"1%"}"#, "a drill has an end"),
+            (r#"{"order":"drill","subject":"a.b/c","reason":"x","share":"1%","for":"1h"}"#, "about a provider"),
+            (r#"{"order":"drill","subject":"bunny","reason":"x","share":"0%","for":"1h"}"#, "from 0.1 % to 50 %"),
+            (r#"{"order":"drill","subject":"bunny","reason":"x","share":"50.1%","for":"1h"}"#, "from 0.1 % to 50 %"),
+            (r#"{"order":"drill","subject":"bunny","reason":"x","for":"1h"}"#, "from 0.1 % to 50 %"),
+            (r#"{"order":"drain","subject":"bunny","reason":"x","share":"1%"}"#, "`share` is for a drill"),
+            (r#"{"order":"drain","subject":"bunny","reason":"x","over":"9s"}"#, "from 10 s to 24 h"),
+            (r#"{"order":"drain","subject":"bunny","reason":"x","over":"25h"}"#, "from 10 s to 24 h"),
             (r#"{"order":"freeze","reason":"x","for":"1h","until":"1970-01-02T00:00:00Z"}"#, "not both"),
             (r#"{"order":"freeze","reason":"x","for":"soon"}"#, "not a span"),
             (r#"{"order":"freeze","reason":"x","until":"soon"}"#, "RFC 3339"),

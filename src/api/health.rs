@@ -9,6 +9,7 @@
 //! | `server` | it starts, the first round is not over, decisions are frozen, its own network or clock is in doubt, a family has no route | it stops |
 //! | `store` | it was set aside, or nothing is kept | |
 //! | `areas` | the database of countries cannot be used | |
+//! | `overrides` | | one keeps clients on a candidate that is down |
 //! | `zones` | one serves its last good text | one answers SERVFAIL, or there is none |
 //! | `provider:ID` | a candidate of it is not up, or it is impaired | it is down, or none of its candidates is up, impaired or yet unknown |
 //! | `name:NAME` | a candidate of it is not up, or at risk | all are down |
@@ -79,6 +80,7 @@ pub fn of(overview: &Overview, providers: &[ProviderView], names: &[NameView]) -
         ("server".to_owned(), vec![server]),
         ("store".to_owned(), vec![store(overview)]),
         ("areas".to_owned(), vec![areas(overview)]),
+        ("overrides".to_owned(), vec![overrides(overview)]),
         ("zones".to_owned(), vec![zones]),
     ]);
     let of_providers = providers.iter().map(|view| (format!("provider:{}", view.id), vec![provider(overview, view)]));
@@ -149,6 +151,18 @@ fn store(overview: &Overview) -> Check {
         StoreState::Gone { why } => (Status::Warn, "gone", Some(format!("nothing is kept: {why}"))),
     };
     Check { status, observed_value: value.into(), observed_unit: None, time: overview.now, output }
+}
+
+/// An operator's word stands above verdicts, so it must not be wrong in silence.
+fn overrides(overview: &Overview) -> Check {
+    let on_down = &overview.overrides_on_down;
+    Check {
+        status: if on_down.is_empty() { Status::Pass } else { Status::Fail },
+        observed_value: overview.overrides_in_force.into(),
+        observed_unit: Some("in force".to_owned()),
+        time: overview.now,
+        output: (!on_down.is_empty()).then(|| on_down.join("; ")),
+    }
 }
 
 fn areas(overview: &Overview) -> Check {
@@ -321,6 +335,7 @@ mod tests {
             candidates: StandingCounts::default(),
             overrides_in_force: 0,
             frozen: false,
+            overrides_on_down: Vec::new(),
             store: StoreState::Ok,
             areas: AreasView::default(),
             families_without_route: Vec::new(),

@@ -80,6 +80,7 @@ pub const METRICS: &[Metric] = &[
     metric("pointsman_areas_places", Kind::Scraped, "", &[], "Combinations of areas that clients may be in"),
     metric("pointsman_alerts", Kind::Scraped, "", &[], "Lines that need an operator"),
     metric("pointsman_overrides", Kind::Scraped, "", &[], "Overrides in force"),
+    metric("pointsman_overrides_on_down", Kind::Scraped, "", &[], "Overrides in force that keep clients on a candidate that is down"),
     metric("pointsman_last_reload_ok", Kind::Scraped, "", &[], "1 if everything was good at the last reload; missing before the first"),
     metric("pointsman_last_reload_time_seconds", Kind::Scraped, "seconds", &[], "When the last reload was, since the Unix epoch"),
     metric("pointsman_last_reload_seconds", Kind::Scraped, "seconds", &[], "How long the last reload took, until answers came from it"),

@@ -19,7 +19,7 @@
 //! | GET | `/v1/explain` | what would be answered, and why: `name`, `type`, `client`; or what was: `name`, `at` |
 //! | GET | `/v1/jurisdiction` | seconds and answers by name, provider and home: `from`, `to`, `name` |
 //! | GET | `/v1/overrides` | overrides in force |
-//! | POST | `/v1/overrides` | drain, pin, freeze |
+//! | POST | `/v1/overrides` | drain, pin, freeze, drill; with `dry_run` what it would move |
 //! | DELETE | `/v1/overrides/{id or subject}` | release, with `reason` |
 //! | POST | `/v1/reload` | read configuration and zones again |
 //! | GET | `/metrics` | for Prometheus |

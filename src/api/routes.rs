@@ -27,7 +27,7 @@ pub const ROUTES: [(&str, &str, &str); 16] = [
     ("GET", "/v1/explain", "what would be answered, and why: name, type, client; or what was: name, at"),
     ("GET", "/v1/jurisdiction", "seconds and answers by name, provider and home: from, to, name"),
     ("GET", "/v1/overrides", "overrides in force"),
-    ("POST", "/v1/overrides", "drain, pin or freeze"),
+    ("POST", "/v1/overrides", "drain, pin, freeze or drill; dry_run tells what it would move"),
     ("DELETE", "/v1/overrides/{id or subject}", "release: reason"),
     ("POST", "/v1/reload", "read configuration and zones again"),
     ("GET", "/metrics", "for Prometheus"),

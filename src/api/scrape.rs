@@ -73,6 +73,7 @@ fn of_overview(samples: &mut Samples, overview: &Overview) {
     of_areas(samples, &overview.areas);
     samples.add("pointsman_alerts", &[], overview.alerts.len() as f64);
     samples.add("pointsman_overrides", &[], overview.overrides_in_force as f64);
+    samples.add("pointsman_overrides_on_down", &[], overview.overrides_on_down.len() as f64);
     if let Some(reload) = &overview.last_reload {
         samples.add("pointsman_last_reload_ok", &[], flag(reload.ok));
         samples.add("pointsman_last_reload_time_seconds", &[], reload.at.as_millisecond() as f64 / 1_000.0);

@@ -5,10 +5,14 @@
 //! | `bunny` | a provider |
 //! | `www.shop.example/bunny` | a candidate: the name is made absolute and lower case |
 //! | `*.shop.example./bunny`, `*/bunny` | a glob over `NAME/CANDIDATE`: `*` any run of characters, `?` any one |
+//! | `www.shop.example`, `shop.example` | a steered name or a zone, whichever there is (a dot tells it from a provider) |
+//! | `name:shop.example`, `zone:shop.example` | one of them, where both are there |
 //! | `everything`, or none | what a freeze is about |
 
+use std::sync::Arc;
+
 use crate::steer::observation::CandidateKey;
-use crate::steer::overrides::DrainSubject;
+use crate::steer::overrides::{DrainSubject, Scope};
 use crate::zone::name::{InvalidName, Name};
 
 /// The subject of a freeze.
@@ -39,13 +43,32 @@ pub fn parse_drain(text: &str) -> Result<DrainSubject, InvalidSubject> {
     if text.is_empty() {
         return Err(InvalidSubject::Empty);
     }
+    if text.starts_with("name:") || text.starts_with("zone:") {
+        return parse_scope(text).map(DrainSubject::In);
+    }
     if text.contains(['*', '?']) {
         return parse_glob(text).map(DrainSubject::Glob);
     }
     if text.contains('/') {
         return parse_candidate(text).map(DrainSubject::Candidate);
     }
+    if text.contains(['.', ':']) {
+        return parse_scope(text).map(DrainSubject::In);
+    }
     parse_id(text).map(|id| DrainSubject::Provider(id.into()))
+}
+
+/// A name, a zone, or what is either.
+pub fn parse_scope(text: &str) -> Result<Scope, InvalidSubject> {
+    let scope: (fn(Arc<str>) -> Scope, &str) = match text.split_once(':') {
+        Some(("name", name)) => (Scope::Name, name),
+        Some(("zone", origin)) => (Scope::Zone, origin),
+        _ => (Scope::Domain, text),
+    };
+    if scope.1.is_empty() {
+        return Err(InvalidSubject::Empty);
+    }
+    Ok(scope.0(parse_name(scope.1)?.into()))
 }
 
 /// `NAME/CANDIDATE`. The last slash parts them, since names may hold slashes (RFC 2317) and ids may not.
@@ -71,6 +94,7 @@ pub fn canonical(text: &str) -> Result<String, InvalidSubject> {
         DrainSubject::Provider(id) => id.to_string(),
         DrainSubject::Candidate(key) => key.to_string(),
         DrainSubject::Glob(glob) => glob,
+        DrainSubject::In(scope) => scope.to_string(),
     })
 }
 
@@ -108,12 +132,19 @@ mod tests {
             ("*.Shop.example./bunny", "*.shop.example./bunny"),
             ("*.shop.example/bunny", "*.shop.example./bunny"),
             ("*/bunny?", "*/bunny?"),
+            ("WWW.shop.example", "www.shop.example."),
+            ("zone:Shop.example", "zone:shop.example."),
+            ("name:*.shop.example", "name:*.shop.example."),
+            ("zone:0/25.2.0.192.in-addr.arpa", "zone:0/25.2.0.192.in-addr.arpa."),
         ] {
             assert_eq!(canonical(text).as_deref(), Ok(canonical_text));
         }
         assert!(matches!(parse_drain("bunny"), Ok(DrainSubject::Provider(_))));
         assert!(matches!(parse_drain("a.example/bunny"), Ok(DrainSubject::Candidate(_))));
         assert!(matches!(parse_drain("*/bunny"), Ok(DrainSubject::Glob(_))));
+        assert!(matches!(parse_drain("a.example"), Ok(DrainSubject::In(Scope::Domain(_)))));
+        assert!(matches!(parse_drain("name:a.example"), Ok(DrainSubject::In(Scope::Name(_)))));
+        assert!(matches!(parse_drain("zone:example"), Ok(DrainSubject::In(Scope::Zone(_)))));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A subcommand is a struct of arguments and a function `run(&Args, &Globals) -> anyhow::Result<ExitCode>`. Exit codes:
 //! 0 fine, 1 failed while running, 2 bad usage or input ([`BadInput`], and what the server calls bad).
 //!
-//! `status`, `zones`, `explain`, `events`, `jurisdiction`, `drain`, `pin`, `freeze` and `release` are clients of the API: they find the server by
+//! `status`, `zones`, `explain`, `events`, `jurisdiction`, `drain`, `pin`, `freeze`, `drill` and `release` are clients of the API: they find the server by
 //! its control socket, or by `--api`, ask, and print a table for people or the API's documents for programs.
 
 pub mod check;
@@ -18,6 +18,7 @@ pub mod log;
 mod names;
 mod overrides;
 mod print;
+mod radius;
 mod replay;
 mod serve;
 mod status;
@@ -95,12 +96,14 @@ enum Command {
     Zones(zones::ZonesArgs),
     /// Tell what would be answered, and every step why
     Explain(explain::ExplainArgs),
-    /// Take a provider, a candidate, or all that a pattern matches out of the answers
+    /// Take a provider, a candidate, a name, a zone, or all that a pattern matches out of the answers
     Drain(overrides::DrainArgs),
     /// Answer a name with one candidate alone, whatever its verdict
     Pin(overrides::PinArgs),
-    /// Keep all answers as they are
+    /// Keep all answers as they are, or those of a name or a zone
     Freeze(overrides::FreezeArgs),
+    /// Move a small part of a provider's clients to the others for a while, to see that they can take them
+    Drill(overrides::DrillArgs),
     /// End an override
     Release(overrides::ReleaseArgs),
     /// Show what changed, newest first
@@ -155,6 +158,7 @@ fn dispatch(command: &Command, globals: &Globals) -> anyhow::Result<ExitCode> {
         Command::Drain(args) => overrides::drain(args, globals),
         Command::Pin(args) => overrides::pin(args, globals),
         Command::Freeze(args) => overrides::freeze(args, globals),
+        Command::Drill(args) => overrides::drill(args, globals),
         Command::Release(args) => overrides::release(args, globals),
         Command::Events(args) => events::run(args, globals),
         Command::Replay(args) => replay::run(args, globals),

@@ -242,13 +242,19 @@ pub fn override_table(overrides: &[OverrideView], now: Timestamp, terminal: Opti
     for view in overrides {
         table.row(vec![
             Cell::new(view.id.to_string()),
-            Cell::new(&view.order),
+            Cell::new(match view.left_percent {
+                Some(left) if left > 0 => format!("{}, {left}% left", view.order),
+                _ => view.order.clone(),
+            }),
             Cell::new(&view.subject),
             Cell::new(view.names.to_string()),
             Cell::new(&view.author),
             Cell::new(relative(view.placed, now)),
             Cell::new(view.until.map_or_else(|| "never".to_owned(), |until| relative(until, now))),
-            Cell::new(&view.reason),
+            Cell::new(match view.on_down.first() {
+                Some(first) => format!("KEEPS CLIENTS ON WHAT IS DOWN ({first}): {}", view.reason),
+                None => view.reason.clone(),
+            }),
         ]);
     }
     table.render(terminal)

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::rates::Rates;
 use super::task::Task;
 use crate::image::Image;
 use crate::image::published::Published;
@@ -33,6 +34,7 @@ const UNKNOWN: u32 = u32::MAX;
 /// The books.
 pub(super) struct Books {
     ledger: Ledger,
+    rates: Rates,
     /// This one; none before the first publication.
     run: Option<Run>,
     /// Threads that answer.
@@ -65,6 +67,7 @@ impl Books {
     pub(super) fn new(kept: &KeptLedger, threads: usize, now: Time) -> Self {
         Self {
             ledger: Ledger::restore(kept, now),
+            rates: Rates::new(now),
             run: None,
             threads,
             counting: Vec::new(),
@@ -131,6 +134,7 @@ impl Books {
             for (cell, answers) in counting.tally.fold(&mut counting.seen) {
                 if let Some(account) = self.account_of(counting, cell) {
                     self.ledger.count(account, answers.into());
+                    self.rates.count(account, answers.into());
                 }
             }
             held
@@ -153,6 +157,7 @@ impl Books {
     /// Hands over all that is to be written so that everything until `now` is kept.
     fn write(&mut self, files: &KeptLedgerFiles, now: Time) {
         self.fold();
+        self.rates.counted(now);
         // Before the first publication there is nothing to tell.
         let Some(run) = &mut self.run else { return };
         run.until = now;
@@ -164,6 +169,45 @@ impl Books {
 }
 
 impl Task {
+    /// Counts the answers until now, for `rate_of`.
+    pub(super) fn measure_rates(&mut self) {
+        self.books.fold();
+        self.books.rates.counted(self.clock.now());
+    }
+
+    /// The time that rates are of, in seconds.
+    pub(super) fn rates_span(&self) -> f64 {
+        self.books.rates.span()
+    }
+
+    /// Answers a second of a candidate, or of the owner's own records, under an area rule. None while nothing was measured.
+    pub(super) fn rate_of(&self, name: &SteeredName, rule: usize, candidate: Option<usize>) -> Option<f64> {
+        let areas = self.steering.areas(&name.name).map(|areas| &**areas);
+        let rule = self.books.rule_text(name, areas, rule);
+        match self.books.ledger.known(&account(name, &rule, candidate)) {
+            Some(account) => self.books.rates.of(account),
+            None => (self.rates_span() > 0.0).then_some(0.0),
+        }
+    }
+
+    /// Answers a second of a name.
+    pub(super) fn rate_of_name(&self, name: &str) -> Option<f64> {
+        let name = self.steering.name(name)?;
+        let rules = self.steering.areas(&name.name).map_or(1, |areas| areas.count());
+        let mut counted = HashSet::new();
+        let mut rate = None;
+        for rule in 0..rules {
+            for candidate in std::iter::once(None).chain((0..name.candidates.len()).map(Some)) {
+                let party = candidate.and_then(|at| name.candidates.get(at)).map(|c| (&c.provider, c.home));
+                // Candidates at one provider and home are one account.
+                if counted.insert((rule, party)) {
+                    rate = self.rate_of(name, rule, candidate).map(|more| rate.unwrap_or(0.0) + more).or(rate);
+                }
+            }
+        }
+        rate
+    }
+
     /// Rows for the names of an image that is about to be published.
     pub(super) fn open_books(&mut self, image: &Image) -> Arc<Tally> {
         self.books.open(image, |name| self.steering.areas(&name.name).cloned())

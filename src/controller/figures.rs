@@ -77,7 +77,10 @@ impl Site {
     fn drain(&mut self, id: u64) -> Effects {
         let (now, order) = (self.task.clock.now(), Order::Drain(DrainSubject::Provider("bunny".into())));
         let (author, reason) = ("anna".to_owned(), "it falls".to_owned());
-        self.task.steering.place(Override { id, order, author, reason, placed: now, until: None }, now).unwrap()
+        self.task
+            .steering
+            .place(Override { id, order, author, reason, placed: now, until: None, empty: None }, now)
+            .unwrap()
     }
 
     /// How many names answer with this candidate first, as published.

@@ -1,11 +1,15 @@
 //! What others ask of the controller: bounded channel in, one-shot reply out.
 
+use std::time::Duration;
+
 use ipnet::IpNet;
 use tokio::sync::{mpsc, oneshot};
 
 use super::jurisdiction::Jurisdiction;
 use super::past::PastExplanation;
-use super::view::{EventPage, Explanation, NameView, OverrideView, Overview, ProviderView, ReloadReport, ZoneView};
+use super::view::{
+    BlastRadius, EventPage, Explanation, NameView, OverrideView, Overview, ProviderView, ReloadReport, ZoneView,
+};
 use crate::steer::overrides::Order;
 use crate::steer::time::Time;
 pub use crate::store::{EventFilter, ServedQuery, StoreError};
@@ -32,6 +36,8 @@ pub enum Request {
     Jurisdiction(ServedQuery, Reply<Result<Jurisdiction, StoreError>>),
     Overrides(Reply<Vec<OverrideView>>),
     Place(NewOverride, Reply<Result<OverrideView, OverrideError>>),
+    /// What it would move, if it were placed; nothing changes.
+    Rehearse(NewOverride, Reply<Result<BlastRadius, OverrideError>>),
     Release(Release, Reply<Result<Vec<OverrideView>, OverrideError>>),
     /// Read configuration and zones again; the reply comes when what was good is published.
     Reload(Reply<ReloadReport>),
@@ -65,6 +71,8 @@ pub struct NewOverride {
     pub author: String,
     pub reason: String,
     pub until: Option<Time>,
+    /// A drain that takes so long.
+    pub over: Option<Duration>,
 }
 
 /// Which overrides are to end.
@@ -95,8 +103,16 @@ pub enum OverrideError {
     NotInForce(String),
     #[error("`only` of {name} forbids {candidate}")]
     Forbidden { name: String, candidate: String },
+    #[error("{0} is neither a steered name here nor a zone that has some")]
+    NoSuchDomain(String),
+    #[error("{subject} could mean {}: write which", .meant.join(" or "))]
+    Ambiguous { subject: String, meant: Vec<String> },
     #[error("the override would end before it begins")]
     EndsInThePast,
+    #[error("the drain would end before it has drained: `over` is longer than what is left until its end")]
+    EndsWhileDraining,
+    #[error("the drill would not be safe: {0}")]
+    Unsafe(String),
     #[error("there are {0} overrides in force already, which is the limit")]
     TooMany(usize),
 }

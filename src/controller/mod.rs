@@ -26,6 +26,8 @@ pub mod message;
 mod overrides;
 pub mod past;
 mod publish;
+mod rates;
+mod rehearsal;
 mod reload;
 mod retired;
 mod task;

@@ -189,6 +189,7 @@ impl Task {
             Request::Jurisdiction(query, reply) => self.jurisdiction(query, reply),
             Request::Overrides(reply) => drop(reply.send(self.overrides_in_force())),
             Request::Place(order, reply) => self.place(order, reply),
+            Request::Rehearse(order, reply) => self.rehearse(order, reply),
             Request::Release(release, reply) => self.release(&release, reply),
             Request::Reload(reply) => self.reload(vec![reply]),
         }
@@ -276,7 +277,8 @@ impl Task {
         }
         let (many, held) = (effects.transitions.len(), effects.transitions.len().saturating_sub(RECENT_EVENTS));
         for (at, transition) in effects.transitions.into_iter().enumerate() {
-            if let Change::Override { id, to: OverrideState::Expired, .. } = transition.change {
+            if let Change::Override { id, to: OverrideState::Expired | OverrideState::Aborted, .. } = transition.change
+            {
                 writes.push(Write::ForgetOverride(id));
             }
             count(&transition);

@@ -23,6 +23,9 @@ pub struct Overview {
     pub candidates: StandingCounts,
     pub overrides_in_force: usize,
     pub frozen: bool,
+    /// Overrides that keep clients on what is down, a line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides_on_down: Vec<String>,
     pub store: StoreState,
     pub areas: AreasView,
     /// Address families that this vantage has no route for; they are not probed.
@@ -383,9 +386,10 @@ pub struct EventPage {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OverrideView {
     pub id: u64,
-    /// `drain`, `pin`, `freeze`.
+    /// `drain`, `pin`, `freeze`, `drill`.
     pub order: String,
-    /// What it is about: `bunny`, `www.shop.example./bunny`, a glob, `everything`.
+    /// What it is about: `bunny`, `www.shop.example./bunny`, a glob, `name:www.shop.example.`, `zone:shop.example.`,
+    /// `everything`.
     pub subject: String,
     pub author: String,
     pub reason: String,
@@ -395,6 +399,75 @@ pub struct OverrideView {
     pub names: usize,
     /// Whether it is kept over a restart; it is in force either way.
     pub stored: bool,
+    /// When a gradual drain has left nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub empty: Option<Timestamp>,
+    /// How much of its share what is drained gradually may still hold, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_percent: Option<u8>,
+    /// Candidates that are down, on which it keeps clients: the first 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on_down: Vec<String>,
+    /// All of them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub on_down_total: usize,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+/// What an order would move, if it were placed now; of a gradual drain, in the end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BlastRadius {
+    /// `drain`, `pin`, `freeze`, `drill`.
+    pub order: String,
+    pub subject: String,
+    /// Names that it is about.
+    pub names: usize,
+    /// Answers that would change, by name and area rule.
+    pub moves: usize,
+    /// Of the names that it is about, over the last minute or two. None where nothing was measured yet.
+    pub answers_per_second: Option<f64>,
+    /// Those of them that would come from elsewhere.
+    pub moved_per_second: Option<f64>,
+    /// The time that the rates are of.
+    pub measured_seconds: f64,
+    /// The first 1,000 moves, those of the most answers first.
+    pub of: Vec<MoveView>,
+    /// What speaks against it, one line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// One answer that would change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MoveView {
+    pub name: String,
+    /// Whose, where the name has area rules: `clients in eu27`.
+    pub clients: Option<String>,
+    /// `bunny 70%, gcore 30%`, or `static`.
+    pub from: String,
+    pub to: String,
+    /// Which rule would decide.
+    pub why: String,
+    /// Whether any candidate could be used then.
+    pub usable: bool,
+    /// Of these clients, 0 to 1.
+    pub share: f64,
+    pub answers_per_second: Option<f64>,
+    pub flows: Vec<FlowView>,
+}
+
+/// Clients that would go from one candidate to another; `static` is the owner's own records.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FlowView {
+    pub from: String,
+    pub to: String,
+    /// Of the clients, 0 to 1.
+    pub share: f64,
+    pub answers_per_second: Option<f64>,
 }
 
 /// How a reload went.

@@ -60,6 +60,7 @@ impl Task {
             candidates,
             overrides_in_force: self.steering.overrides().count(),
             frozen: self.steering.overrides().any(|order| order.order == Order::Freeze),
+            overrides_on_down: self.overrides_on_down(),
             store: self.store_state(),
             areas: self.areas.view(),
             families_without_route,
@@ -128,14 +129,14 @@ impl Task {
         });
         let mut unusable: Vec<_> = unusable.collect();
         unusable.sort_unstable();
+        alerts.extend(overview.overrides_on_down.iter().cloned());
         alerts.append(&mut self.wide_faults(overview));
         alerts.append(&mut unusable);
         for order in self.steering.overrides() {
-            let Order::Pin(key) = &order.order else { continue };
-            let standing = self.steering.candidate(key).map(|candidate| candidate.standing);
-            if let Some(standing @ (Standing::Down | Standing::Recovering)) = standing {
-                alerts.push(format!("override {} pins {key}, which is {standing}", order.id));
+            if let Order::FreezeIn(scope) = &order.order {
+                alerts.push(format!("decisions are frozen for {scope} (override {})", order.id));
             }
+            let Order::Pin(key) = &order.order else { continue };
             if let Some(whose) = self.steering.pin_forbidden_for(key) {
                 alerts.push(format!("override {} pins {key}, not for {whose}: `only` forbids it", order.id));
             }
@@ -459,6 +460,8 @@ pub(super) fn state_word(state: OverrideState) -> String {
     match state {
         OverrideState::Absent => "absent",
         OverrideState::InForce => "in force",
+        OverrideState::OnDown => "in force, on what is down",
+        OverrideState::Aborted => "aborted",
         OverrideState::Released => "released",
         OverrideState::Expired => "expired",
     }

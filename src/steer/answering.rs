@@ -4,8 +4,8 @@
 //!
 //! 1. `only`: what it forbids never answers, whatever follows.
 //! 2. A pin: that candidate alone. 3. A freeze: what answers goes on, without what an operator drained.
-//! 4. Who answers (`who`), of those that are not drained; one that ramps for its `cohorts` alone.
-//!    One that took all when no other was up keeps what it carries.
+//! 4. Who answers (`who`), of those that are not drained; one that ramps, is being drained or lends clients to a drill
+//!    for its `cohorts` alone. One that took all when no other was up keeps what it carries.
 //! 5. Where to: if a candidate that serves would leave since it fell, its clients go only to candidates that passed in
 //!    a probe that began no earlier than its failing one. Those that serve already and have not been heard of since
 //!    keep their own clients, and get no more until they pass. If none has passed, all stays, and the rule says whose
@@ -77,14 +77,14 @@ impl<'a> Answering<'a> {
         let mut not_followed = None;
         if let Some((at, words)) = &self.name.orders.pin {
             match index(*at) {
-                Some(pinned) if allowed[*at] => return plain(Some(Shares::whole(pinned)), words.clone()),
+                Some(pinned) if allowed[*at] => return plain(Some(Shares::whole(pinned)), words.words.clone()),
                 _ => not_followed = candidates.get(*at),
             }
         }
         let mut answer = match (&self.name.orders.frozen, choice) {
-            (Some(words), _) if self.is_static() => plain(None, words.clone()),
-            (frozen, choice) => match (frozen.as_ref().and_then(|words| Some((words, self.kept(&open)?))), choice) {
-                (Some((words, shares)), _) => plain(Some(shares), words.clone()),
+            (Some(frozen), _) if self.is_static() => plain(None, frozen.words.clone()),
+            (frozen, choice) => match (frozen.as_ref().and_then(|frozen| Some((frozen, self.kept(&open)?))), choice) {
+                (Some((frozen, shares)), _) => plain(Some(shares), frozen.words.clone()),
                 (None, Some(choice)) => self.move_to(&choice, &contenders, &open, now),
                 (None, None) => self.empty(&allowed, &open),
             },
@@ -312,7 +312,7 @@ impl<'a> Answering<'a> {
     }
 
     pub(super) fn drained(&self, at: usize) -> Option<&String> {
-        self.name.orders.drained.get(at)?.as_ref()
+        self.name.orders.drained.get(at)?.as_ref().map(|drain| &drain.words)
     }
 
     fn contender(&self, at: usize, open: bool) -> Contender {
@@ -334,10 +334,12 @@ impl<'a> Answering<'a> {
         }
     }
 
-    /// How much of its share a candidate may hold, in points of the whole: what its ramp has come to.
+    /// How much of its share a candidate may hold, in points of the whole: what its ramp has come to, and what an order
+    /// leaves to it. Who carries all for want of others does so beyond its ramp, never beyond an order.
     pub(super) fn part(&self, at: usize) -> u32 {
         let ramp = self.name.judges[at].summary.ramp.filter(|_| !self.carries(at));
-        ramp.as_ref().map_or(POINTS, Ramp::part)
+        let ordered = self.name.orders.parted(at).map_or(POINTS, |parted| parted.part);
+        ramp.as_ref().map_or(POINTS, Ramp::part).min(ordered)
     }
 
     /// Not probed yet in the first round.

@@ -59,7 +59,9 @@ fn what_is_due_is_done_whatever_comes_between() {
         |steering, now| {
             let order = Order::Drain(DrainSubject::Provider("fastly".into()));
             let (author, reason) = ("anna".to_owned(), "a drill".to_owned());
-            steering.place(Override { id: 1, order, author, reason, placed: now, until: None }, now).unwrap();
+            steering
+                .place(Override { id: 1, order, author, reason, placed: now, until: None, empty: None }, now)
+                .unwrap();
         },
         |steering, now| {
             let same = Arc::clone(steering.name(NAME).unwrap());

@@ -212,6 +212,7 @@ mod tests {
     use super::super::areas::{Places, Resolver};
     use super::super::fixture::{START, at, candidate, seen, steered};
     use super::super::observation::{Cause, Family};
+    use super::super::orders::Signed;
     use super::super::sharing::Sharing;
     use super::super::time::Time;
     use super::*;
@@ -253,7 +254,7 @@ mod tests {
         states.iter_mut().for_each(|state| state.judges[0].outage = down.clone());
         // Each differs in one thing.
         states[2].judges[0].outage = outage("provider bunny is down in another way");
-        states[3].orders.drained = vec![None, Some("drained by anna: a drill".to_owned())];
+        states[3].orders.drained = vec![None, Some(Signed { id: 1, words: "drained by anna: a trial".to_owned() })];
         let failing = seen(1, Some(Family::V4), Cause::Paced, Some(500), at(15_000));
         let rule = states[4].rules.candidates[1].clone();
         states[4].judges[1].observe(&failing, &rule, false, at(15_000));

@@ -40,6 +40,7 @@ impl Steering {
                 }
             }
         }
+        self.watch_drill(now, &mut effects);
         effects
     }
 

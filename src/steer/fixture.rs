@@ -116,5 +116,5 @@ pub(super) fn serving(fall: u32) -> Steering {
 }
 
 pub(super) fn order(id: u64, order: Order, until: Option<Time>) -> Override {
-    Override { id, order, author: "anna".to_owned(), reason: "a drill".to_owned(), placed: START, until }
+    Override { id, order, author: "anna".to_owned(), reason: "a drill".to_owned(), placed: START, until, empty: None }
 }

@@ -247,6 +247,11 @@ impl Ledger {
         number
     }
 
+    /// The number of an account that there is already.
+    pub fn known(&self, account: &Account) -> Option<u32> {
+        self.numbers.get(account).copied()
+    }
+
     /// Answers that an account gave since they were counted last.
     pub fn count(&mut self, account: u32, answers: u64) {
         self.open.entry(account).or_default().answers += answers;

@@ -23,6 +23,7 @@ mod classes;
 mod cohorts;
 pub mod decision;
 mod doubt;
+mod drills;
 pub mod effects;
 #[cfg(test)]
 mod fixture;
@@ -45,12 +46,14 @@ mod readied;
 pub mod readiness;
 mod reasons;
 mod recent;
+pub mod rehearsal;
 mod renewal;
 #[cfg(test)]
 mod returns;
 pub mod shares;
 mod sharing;
 pub mod steering;
+mod stuck;
 pub mod tally;
 pub mod time;
 mod together;

@@ -44,6 +44,8 @@ pub(super) struct NameState {
     pub(super) alike: u32,
     /// What `next_tick` holds of this name.
     pub(super) due: Option<Time>,
+    /// The candidate that is down and has clients by an order alone, with that order's id (`stuck`).
+    pub(super) stuck: Option<(u64, CandidateKey)>,
 }
 
 /// What the clients of one area rule are answered.
@@ -121,6 +123,7 @@ impl NameState {
             answers,
             alike: 0,
             due: None,
+            stuck: None,
         }
     }
 
@@ -240,6 +243,7 @@ impl NameState {
             .chain(self.first_round_until)
             .chain(self.origin.due())
             .chain(self.answers.iter().filter_map(|answered| answered.until).filter(|&until| until > now))
+            .chain(self.orders.next)
             .min()
     }
 
@@ -289,7 +293,7 @@ impl NameState {
     }
 
     /// `bunny 70%, gcore 30%`, or `static`.
-    fn words(&self, source: &Source) -> String {
+    pub(super) fn words(&self, source: &Source) -> String {
         match source {
             Source::Candidates(shares) => words_of(&self.rules, shares),
             Source::Static => "static".to_owned(),

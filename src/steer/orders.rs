@@ -7,18 +7,40 @@ use super::effects::Effects;
 use super::observation::CandidateKey;
 use super::overrides::{Order, Override};
 use super::policy::SteeredName;
+use super::shares::POINTS;
 use super::sharing::Sharing;
 use super::steering::Steering;
 use super::time::Time;
 use super::transition::{Change, OverrideState, Transition};
 
-/// The orders in force for one name, each as the reason tells it (`drained by anna: ...`).
+/// The orders in force for one name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Orders {
     /// By candidate; empty where none is drained.
-    pub(super) drained: Vec<Option<String>>,
-    pub(super) pin: Option<(usize, String)>,
-    pub(super) frozen: Option<String>,
+    pub(super) drained: Vec<Option<Signed>>,
+    /// By candidate, which may hold only a part of its share; empty where none is.
+    pub(super) parted: Vec<Option<Parted>>,
+    pub(super) pin: Option<(usize, Signed)>,
+    pub(super) frozen: Option<Signed>,
+    /// When time alone changes any of this.
+    pub(super) next: Option<Time>,
+}
+
+/// An order as the reason tells it: `drained by anna: ...`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Signed {
+    pub(super) id: u64,
+    pub(super) words: String,
+}
+
+/// A part of a share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Parted {
+    /// In points of the whole.
+    pub(super) part: u32,
+    pub(super) why: Signed,
+    /// `is being drained: 40 % left`.
+    pub(super) short: String,
 }
 
 /// Why an override is not placed.
@@ -28,22 +50,22 @@ pub enum PlaceError {
     NoSuchSubject,
     #[error("`only` of {name} forbids {candidate}")]
     Forbidden { name: String, candidate: String },
+    #[error("the drill would not be safe: {0}")]
+    Unsafe(String),
 }
 
 impl Steering {
     /// Puts an override in force. Its id is the caller's; one with an id that is in force takes its place.
     pub fn place(&mut self, order: Override, now: Time) -> Result<Effects, PlaceError> {
-        if order.order != Order::Freeze && self.touched(&order.order) == 0 {
-            return Err(PlaceError::NoSuchSubject);
-        }
+        self.admit(&order)?;
         let mut why = signed(&order);
-        if let Order::Pin(key) = &order.order {
-            self.check_pin(key)?;
-            if let Some(whose) = self.pin_forbidden_for(key) {
-                why += &format!("; not for {whose}: `only` forbids it");
-            }
+        if let Order::Pin(key) = &order.order
+            && let Some(whose) = self.pin_forbidden_for(key)
+        {
+            why += &format!("; not for {whose}: `only` forbids it");
         }
         let mut effects = Effects::default();
+        self.abort_drill(&format!("override {} was placed by {}", order.id, order.author), now, &mut effects);
         let (id, subject) = (order.id, order.order.to_string());
         let mut concerned = vec![order.order.clone()];
         concerned.extend(self.overrides.insert(id, order).map(|before| before.order));
@@ -51,6 +73,18 @@ impl Steering {
         effects.transitions.push(Transition { at: now, change, why });
         self.reorder(&concerned, now, &mut effects);
         Ok(effects)
+    }
+
+    /// Whether the order can be carried out.
+    pub(super) fn admit(&self, order: &Override) -> Result<(), PlaceError> {
+        if order.order != Order::Freeze && self.touched(&order.order) == 0 {
+            return Err(PlaceError::NoSuchSubject);
+        }
+        match &order.order {
+            Order::Pin(key) => self.check_pin(key),
+            Order::Drill(drill) => self.check_drill(drill),
+            Order::Drain(_) | Order::Freeze | Order::FreezeIn(_) => Ok(()),
+        }
     }
 
     /// Ends an override. None where no such one is in force.
@@ -106,7 +140,7 @@ impl Steering {
     }
 
     /// The names that any of these orders concerns, sorted, so that effects come in one order.
-    fn touched_by(&self, orders: &[Order]) -> Vec<Arc<str>> {
+    pub(super) fn touched_by(&self, orders: &[Order]) -> Vec<Arc<str>> {
         if orders.is_empty() {
             return Vec::new();
         }
@@ -121,7 +155,7 @@ impl Steering {
         let mut sharing = Sharing::of_many();
         for name in self.touched_by(orders) {
             if let Some(state) = self.names.get_mut(&name) {
-                state.orders = orders_of(&self.overrides, &state.rules);
+                state.orders = orders_of(&self.overrides, &state.rules, now);
             }
             self.redecide(&name, now, &mut sharing, effects);
         }
@@ -133,21 +167,37 @@ fn concerns(order: &Order, rules: &SteeredName) -> bool {
 }
 
 /// The orders that concern a name; of several alike the latest holds.
-pub(super) fn orders_of(overrides: &BTreeMap<u64, Override>, rules: &SteeredName) -> Orders {
+pub(super) fn orders_of(overrides: &BTreeMap<u64, Override>, rules: &SteeredName, now: Time) -> Orders {
     let mut orders = Orders::default();
     for order in overrides.values().filter(|order| concerns(&order.order, rules)) {
         let words = signed(order);
+        let told = |what: &str| Signed { id: order.id, words: format!("{what} by {words}") };
         match &order.order {
-            Order::Freeze => orders.frozen = Some(format!("frozen by {words}")),
+            Order::Freeze | Order::FreezeIn(_) => orders.frozen = Some(told("frozen")),
+            Order::Drill(drill) => {
+                let part = POINTS - (POINTS * u32::from(drill.per_mille.min(1000)) + 500) / 1000;
+                let short = format!("lends {} of its clients to a drill", share_words(drill.per_mille));
+                let until = order.until.map_or_else(String::new, |until| format!(" until {until}"));
+                let words = format!("{short} by {}{until}: {}", order.author, order.reason);
+                orders.part(order, rules, &Parted { part, why: Signed { id: order.id, words }, short });
+            }
+            Order::Drain(_) if order.left(now) > 0 => {
+                let (left, empty) = (order.left(now), order.empty.unwrap_or(now));
+                let short = format!("is being drained: {left} % left");
+                let words = format!("being drained by {} until {empty}: {left} % left: {}", order.author, order.reason);
+                let part = (POINTS * u32::from(left) + 50) / 100;
+                orders.part(order, rules, &Parted { part, why: Signed { id: order.id, words }, short });
+                orders.next = orders.next.into_iter().chain(order.next_step(now)).min();
+            }
             Order::Pin(key) => {
                 let at = rules.candidates.iter().position(|candidate| candidate.id == key.candidate);
-                orders.pin = at.map(|at| (at, format!("pinned by {words}"))).or(orders.pin);
+                orders.pin = at.map(|at| (at, told("pinned"))).or(orders.pin);
             }
             Order::Drain(_) => {
                 orders.drained.resize(rules.candidates.len(), None);
                 for (drained, candidate) in orders.drained.iter_mut().zip(&rules.candidates) {
                     if order.order.concerns(rules, candidate) {
-                        *drained = Some(format!("drained by {words}"));
+                        *drained = Some(told("drained"));
                     }
                 }
             }
@@ -156,7 +206,38 @@ pub(super) fn orders_of(overrides: &BTreeMap<u64, Override>, rules: &SteeredName
     orders
 }
 
-fn ended(order: &Override, to: OverrideState, now: Time) -> Transition {
+impl Orders {
+    /// Of several parts of one candidate the smallest holds.
+    fn part(&mut self, order: &Override, rules: &SteeredName, parted: &Parted) {
+        self.parted.resize(rules.candidates.len(), None);
+        for (known, candidate) in self.parted.iter_mut().zip(&rules.candidates) {
+            let smaller = known.as_ref().is_none_or(|known| parted.part <= known.part);
+            if smaller && order.order.concerns(rules, candidate) {
+                *known = Some(parted.clone());
+            }
+        }
+    }
+
+    /// The part of its share that orders leave to a candidate.
+    pub(super) fn parted(&self, at: usize) -> Option<&Parted> {
+        self.parted.get(at)?.as_ref()
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.drained.is_empty() && self.parted.is_empty() && self.pin.is_none() && self.frozen.is_none()
+    }
+}
+
+/// `1 %`, `0.5 %`.
+pub fn share_words(per_mille: u16) -> String {
+    match per_mille % 10 {
+        0 => format!("{} %", per_mille / 10),
+        tenths => format!("{}.{tenths} %", per_mille / 10),
+    }
+}
+
+pub(super) fn ended(order: &Override, to: OverrideState, now: Time) -> Transition {
     let change = Change::Override { id: order.id, subject: order.order.to_string(), from: OverrideState::InForce, to };
     Transition { at: now, change, why: signed(order) }
 }

@@ -194,8 +194,15 @@ impl World {
             Step::Place(order) => {
                 let (author, reason) = ("anna".to_owned(), "a drill".to_owned());
                 let until = Some(self.now.after(Duration::from_secs(600)));
-                let order =
-                    Override { id: self.next_id, order: order.clone(), author, reason, placed: self.now, until };
+                let order = Override {
+                    id: self.next_id,
+                    order: order.clone(),
+                    author,
+                    reason,
+                    placed: self.now,
+                    until,
+                    empty: None,
+                };
                 self.next_id += 1;
                 self.effects.extend(self.steering.place(order, self.now));
             }

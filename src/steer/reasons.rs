@@ -56,8 +56,15 @@ impl Answering<'_> {
         let ramping: Vec<usize> = (0..choice.points.len()).filter(ramps).collect();
         let greatest = ramping.iter().map(|&i| self.part(i)).max();
         let words = ramping.iter().filter_map(|&i| {
-            let (id, ramp) = (&self.name.rules.candidates[i].id, self.name.judges[i].summary.ramp?);
-            Some(match choice.hurried && Some(self.part(i)) == greatest {
+            let id = &self.name.rules.candidates[i].id;
+            let hurried = choice.hurried && Some(self.part(i)) == greatest;
+            let parted = self.name.orders.parted(i).filter(|parted| parted.part == self.part(i));
+            if let Some(parted) = parted {
+                let more = if hurried { ", but no other is up: it keeps the rest" } else { "" };
+                return Some(format!("; {id} {}{more}", parted.short));
+            }
+            let ramp = self.name.judges[i].summary.ramp?;
+            Some(match hurried {
                 true => format!("; no other is up: {id} takes all at once, beyond its ramp"),
                 false => format!("; {id} ramps: {} % of its share", ramp.percent),
             })
@@ -96,10 +103,10 @@ impl Answering<'_> {
         if let Some((pinned, why)) = &self.name.orders.pin
             && *pinned == at
         {
-            words += why;
+            words += &why.words;
             words += "; ";
         }
-        if let Some(why) = self.drained(at) {
+        if let Some(why) = self.drained(at).or(self.name.orders.parted(at).map(|parted| &parted.why.words)) {
             words += why;
             words += "; ";
         }

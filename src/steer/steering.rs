@@ -23,6 +23,7 @@ use super::orders::orders_of;
 use super::overrides::Override;
 use super::policy::SteeredName;
 use super::sharing::Sharing;
+use super::stuck::Stuck;
 use super::tally::Tallies;
 use super::time::Time;
 use super::transition::{Change, Standing, Transition};
@@ -37,6 +38,8 @@ pub struct Steering {
     pub(super) vantage: Vantage,
     /// Failures that wait for what the anchors say, in the order in which they came; with the families they are of.
     pub(super) waiting: Vec<(Vec<Family>, Observation)>,
+    /// What is down and has clients by an override alone, by the override's id.
+    pub(super) stuck: Stuck,
     /// Where clients are.
     places: Arc<Places>,
     /// When time alone changes something for a name.
@@ -86,7 +89,7 @@ impl Steering {
             };
             state.due = None;
             state.alike = alike.number(rules);
-            state.orders = orders_of(&self.overrides, rules);
+            state.orders = orders_of(&self.overrides, rules, now);
             for at in 0..state.judges.len() {
                 let key = state.key(at);
                 if let Some(from) = state.judges[at].lost.take() {
@@ -136,6 +139,7 @@ impl Steering {
     fn forget(&mut self, mut gone: Vec<NameState>, effects: &mut Effects) {
         gone.sort_unstable_by(|a, b| a.rules.name.cmp(&b.rules.name));
         for state in gone {
+            self.unstick(&state);
             effects.remembered.extend((0..state.judges.len()).map(|at| state.key(at)));
             effects.decided.push(Arc::clone(&state.rules.name));
         }
@@ -164,6 +168,7 @@ impl Steering {
         if self.weigh(observation, &rules, at, now, &mut effects) == Worth::Counts {
             self.judge(observation, now, &mut effects);
         }
+        self.watch_drill(now, &mut effects);
         effects
     }
 
@@ -222,6 +227,7 @@ impl Steering {
         }
         self.tick_providers(now, &mut effects);
         self.tick_vantage(now, &mut effects);
+        self.watch_drill(now, &mut effects);
         effects
     }
 
@@ -286,6 +292,10 @@ impl Steering {
         state.due = None;
         let rules = Arc::clone(&state.rules);
         let mut decides = state.first_round_ends(now) || state.is_waiting();
+        if state.orders.next.is_some_and(|next| next <= now) {
+            state.orders = orders_of(&self.overrides, &rules, now);
+            decides = true;
+        }
         if state.origin.asks_again(now) {
             effects.inquiries.push(Inquiry::Origin(Arc::clone(name)));
         }
@@ -325,6 +335,7 @@ impl Steering {
         if redecided.changed {
             effects.decided.push(Arc::clone(name));
         }
+        self.look_for_stuck(name, now, effects);
         self.reschedule(name, now);
     }
 

@@ -161,6 +161,11 @@ impl fmt::Display for Trust {
 pub enum OverrideState {
     Absent,
     InForce,
+    /// In force, and it keeps clients on what is down.
+    #[serde(rename = "on-down")]
+    OnDown,
     Released,
     Expired,
+    /// A drill that was ended since something went wrong.
+    Aborted,
 }

@@ -251,7 +251,7 @@ mod tests {
 
     fn frozen(id: u64) -> Override {
         let (author, reason) = ("anna".to_owned(), "audit".to_owned());
-        Override { id, order: Order::Freeze, author, reason, placed: NOW, until: None }
+        Override { id, order: Order::Freeze, author, reason, placed: NOW, until: None, empty: None }
     }
 
     fn some_writes() -> Vec<Write> {

@@ -51,8 +51,9 @@ pub(super) fn past(tree: &sled::Tree, name: &str, at: Time) -> Result<Past, Stor
                     past.verdicts.insert(subject.candidate.clone(), event);
                 }
             }
-            Change::Override { id, to, .. } if before => match to {
-                OverrideState::InForce if !ended.contains(id) => past.overrides.push(event),
+            Change::Override { id, from, to, .. } if before => match (from, to) {
+                (OverrideState::Absent, _) if !ended.contains(id) => past.overrides.push(event),
+                (_, OverrideState::InForce | OverrideState::OnDown) => {}
                 _ => ended.push(*id),
             },
             _ => {}

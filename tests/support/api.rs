@@ -18,9 +18,10 @@ use pointsman::controller::message::{
 };
 use pointsman::controller::past::{PastAnswer, PastCandidate, PastExplanation};
 use pointsman::controller::view::{
-    AreaShare, AreaView, AreasView, CandidateView, CertificateView, Counts, EventPage, EventView, Explanation,
-    FaultView, FirstRound, LoadedDatabase, NameCounts, NameView, OverrideView, Overview, ProviderVerdictView,
-    ProviderView, ReloadCounts, ReloadReport, Serving, StandingCounts, StoreState, ZoneState, ZoneView,
+    AreaShare, AreaView, AreasView, BlastRadius, CandidateView, CertificateView, Counts, EventPage, EventView,
+    Explanation, FaultView, FirstRound, LoadedDatabase, MoveView, NameCounts, NameView, OverrideView, Overview,
+    ProviderVerdictView, ProviderView, ReloadCounts, ReloadReport, Serving, StandingCounts, StoreState, ZoneState,
+    ZoneView,
 };
 use pointsman::steer::observation::{Fault, Stage};
 use pointsman::steer::overrides::Order;
@@ -49,6 +50,7 @@ pub enum Asked {
     Explain(ExplainQuery),
     Jurisdiction(ServedQuery),
     Place(NewOverride),
+    Rehearse(NewOverride),
     Release(Release),
     Reload,
 }
@@ -257,6 +259,31 @@ fn answer(request: Request, overview: &Mutex<Overview>, asked: &Mutex<Vec<Asked>
             record(Asked::Place(new));
             drop(reply.send(placed));
         }
+        Request::Rehearse(new, reply) => {
+            let told = place(&new).map(|view| BlastRadius {
+                order: view.order,
+                subject: view.subject,
+                names: view.names,
+                moves: 1,
+                answers_per_second: Some(20.0),
+                moved_per_second: Some(12.5),
+                measured_seconds: 90.0,
+                of: vec![MoveView {
+                    name: "www.shop.example.".to_owned(),
+                    clients: None,
+                    from: "bunny 100%".to_owned(),
+                    to: "gcore 100%".to_owned(),
+                    why: "up, level 2 (any)".to_owned(),
+                    usable: true,
+                    share: 1.0,
+                    answers_per_second: Some(12.5),
+                    flows: Vec::new(),
+                }],
+                notes: vec!["it would keep clients on www.shop.example./gcore, which is down".to_owned()],
+            });
+            record(Asked::Rehearse(new));
+            drop(reply.send(told));
+        }
         Request::Release(release, reply) => {
             let released = self::release(&release);
             record(Asked::Release(release));
@@ -343,6 +370,7 @@ pub fn overview() -> Overview {
         candidates: StandingCounts { up: 2, impaired: 0, down: 1, recovering: 1, ramping: 0, unknown: 0 },
         overrides_in_force: 1,
         frozen: false,
+        overrides_on_down: Vec::new(),
         store: StoreState::Ok,
         areas: areas(),
         families_without_route: Vec::new(),
@@ -579,6 +607,10 @@ fn in_force() -> OverrideView {
         until: Some(at("09:30:00")),
         names: 1,
         stored: true,
+        empty: None,
+        left_percent: None,
+        on_down: Vec::new(),
+        on_down_total: 0,
     }
 }
 
@@ -587,6 +619,8 @@ fn place(new: &NewOverride) -> Result<OverrideView, OverrideError> {
         Order::Drain(subject) => ("drain", subject_text(subject)),
         Order::Pin(key) => ("pin", key.to_string()),
         Order::Freeze => ("freeze", "everything".to_owned()),
+        Order::FreezeIn(scope) => ("freeze", scope.to_string()),
+        Order::Drill(drill) => ("drill", drill.provider.to_string()),
     };
     let subject_is_stored = subject != "disk";
     match subject.as_str() {
@@ -607,16 +641,21 @@ fn place(new: &NewOverride) -> Result<OverrideView, OverrideError> {
             until: new.until.map(|_| at("09:20:00")),
             names: 1,
             stored: subject_is_stored,
+            empty: new.over.map(|_| at("09:00:00")),
+            left_percent: new.over.map(|_| 100),
+            on_down: Vec::new(),
+            on_down_total: 0,
         }),
     }
 }
 
 fn subject_text(subject: &pointsman::steer::overrides::DrainSubject) -> String {
-    use pointsman::steer::overrides::DrainSubject::{Candidate, Glob, Provider};
+    use pointsman::steer::overrides::DrainSubject::{Candidate, Glob, In, Provider};
     match subject {
         Provider(id) => id.to_string(),
         Candidate(key) => key.to_string(),
         Glob(glob) => glob.clone(),
+        In(scope) => scope.to_string(),
     }
 }
 

@@ -46,6 +46,7 @@ pub fn drain(id: u64, reason: &str) -> Override {
         reason: reason.to_owned(),
         placed: NOW,
         until: Some(Time(NOW.0 + 60_000)),
+        empty: None,
     }
 }
 
