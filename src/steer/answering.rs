@@ -208,7 +208,7 @@ impl<'a> Answering<'a> {
         let taking = || (0..choice.points.len()).filter(|&i| choice.points[i] > 0);
         let back = taking().filter(|&i| judges[i].has_passed_since(gate)).map(|i| judges[i].since).min()?;
         let may_follow = |&i: &usize| judges[i].is_absolved() && !judges[i].is_heard_since(back);
-        if fallen.iter().any(|i| may_follow(i)) {
+        if fallen.iter().any(may_follow) {
             return Some(back.after(FOLLOWS));
         }
         let hasty = fallen.iter().filter(|&&i| judges[i].is_hasty()).map(|&i| judges[i].since).max()?;
