@@ -17,6 +17,7 @@ mod steered;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use hickory_proto::op::ResponseCode;
 use pointsman::health::Settings;
 use pointsman::health::anchors::Anchors;
 use pointsman::health::check::Check;
@@ -321,7 +322,25 @@ async fn an_https_anchor_answers_by_any_status_under_a_good_certificate() {
             (Outcome::Fail(fault), Some(words)) => assert!(fault.reason.contains(words), "{}", fault.reason),
             (outcome, _) => panic!("{mode} {kind}: {outcome:?}"),
         }
-        let fault = fault(found_of(&mut probing, anchors(Family::V6)).await);
-        assert_eq!(fault.reason, "0 of 1 v6 anchors answer, 1 must: www.shop.example has no address");
+        let without = found_of(&mut probing, anchors(Family::V6)).await;
+        assert!(matches!(without, Outcome::Pass { .. }), "a host without IPv6 is no anchor of it: {without:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_resolver_that_fails_is_no_answer_of_an_anchor_unless_there_is_no_other() {
+    let resolver = ScriptedResolver::start().await;
+    resolver.says(NAME, Says::Code(ResponseCode::ServFail));
+    let anchor = Anchor::answers().await;
+    for (tcp, expected) in
+        [(vec![anchor.address()], None), (vec![], Some("0 of 1 v4 anchors answer, 1 must: www.shop.example SERVFAIL"))]
+    {
+        let anchors_of = Anchors { https: vec![HOST.to_owned()], least: 2, timeout: LONG, ..some(tcp) };
+        let settings = Settings { resolvers: vec![resolver.address], anchors: anchors_of, ..Settings::default() };
+        match (found_of(&mut Probing::start(settings), anchors(Family::V4)).await, expected) {
+            (Outcome::Pass { .. }, None) => {}
+            (Outcome::Fail(fault), Some(words)) => assert_eq!(fault.reason, words),
+            (outcome, _) => panic!("{outcome:?}"),
+        }
     }
 }

@@ -86,7 +86,12 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    a_packet_lost_while_impaired
     cloudflare_2025_11_18
+    origin_long_dead
+    ill_for_days
+    provider_down_and_restart
+    resolves_not_while_frozen
     cloudflare_2025_12_05
     absolved_under_a_pin
     areas
@@ -135,6 +140,7 @@ scenarios! {
     start_up
     unresolvable
     us_only_when_no_eu
+    doomed
 }
 
 /// From fault to changed answer: `every` + one probe + (`fall` - 1) x (pause + one probe) at most, wherever in the pace

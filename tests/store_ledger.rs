@@ -275,6 +275,97 @@ fn accounts_that_no_page_tells_of_go_with_a_start() {
     assert_eq!(text.lines().count(), 2, "{text}");
 }
 
+#[test]
+fn accounts_that_the_disk_does_not_give_stop_the_ledger_and_nothing_is_changed() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path().join("store");
+    let name: Arc<str> = "www.a.".into();
+    let store = open(&folder).store;
+    let mut ledger = Ledger::restore(&KeptLedger::default(), at(1, 0));
+    ledger.decide(&name, vec![vec![(account(&name, "bunny", "si"), POINTS)]], at(1, 0));
+    write(&store, &mut ledger, at(1, 0), at(1, 10));
+    runtime().block_on(store.close()).unwrap();
+    for file in ["accounts", "journal"] {
+        let (path, aside) = (scratch.path().join("ledger").join(file), scratch.path().join("aside"));
+        fs::rename(&path, &aside).unwrap();
+        // Reading a folder is an error of the disk's kind.
+        fs::create_dir(&path).unwrap();
+        let before = files(scratch.path());
+        let opened = open(&folder);
+        assert!(opened.store.ledger().failing().is_some_and(|why| why.contains(file)));
+        let mut other = Ledger::restore(&opened.kept.ledger, at(1, 20));
+        other.decide(&name, vec![vec![(account(&name, "fastly", "us"), POINTS)]], at(1, 20));
+        write(&opened.store, &mut other, at(1, 20), at(1, 30));
+        let query = ServedQuery { from: at(1, 0), until: at(2, 0), name: None };
+        assert!(matches!(runtime().block_on(opened.store.served(query)), Err(StoreError::Gone(_))));
+        runtime().block_on(opened.store.close()).unwrap();
+        assert_eq!(files(scratch.path()), before);
+        fs::remove_dir(&path).unwrap();
+        fs::rename(&aside, &path).unwrap();
+    }
+    let opened = open(&folder);
+    assert_eq!(opened.kept.ledger.accounts, [(0, account(&name, "bunny", "si"))]);
+    assert_eq!(sums(&opened.store)[0].1.0, 10_000);
+    runtime().block_on(opened.store.close()).unwrap();
+}
+
+#[test]
+fn the_number_of_a_damaged_account_is_given_to_nobody() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path().join("store");
+    let names: Vec<Arc<str>> = ["a.", "b.", "c."].iter().map(|name| Arc::from(*name)).collect();
+    let store = open(&folder).store;
+    let mut ledger = Ledger::restore(&KeptLedger::default(), at(1, 0));
+    for name in &names[..2] {
+        ledger.decide(name, vec![vec![(account(name, "bunny", "si"), POINTS)]], at(1, 0));
+    }
+    write(&store, &mut ledger, at(1, 0), at(1, 10));
+    assert!(!runtime().block_on(served(&store, at(1, 0), at(2, 0), None)).lacking);
+    runtime().block_on(store.close()).unwrap();
+    // The last line is that of number 1.
+    let path = scratch.path().join("ledger/accounts");
+    let text = fs::read_to_string(&path).unwrap();
+    let last = text.lines().last().unwrap();
+    assert!(last.contains("[1,"), "{last}");
+    fs::write(&path, text.replace(last, &last.replace("bunny", "dummy"))).unwrap();
+    let opened = open(&folder);
+    assert_eq!(opened.kept.ledger.accounts, [(0, account(&names[0], "bunny", "si"))]);
+    let mut ledger = Ledger::restore(&opened.kept.ledger, at(1, 20));
+    assert_eq!(ledger.account(account(&names[2], "bunny", "si")), 2);
+    write(&opened.store, &mut ledger, at(1, 20), at(1, 30));
+    let told = runtime().block_on(served(&opened.store, at(1, 0), at(2, 0), None));
+    assert_eq!((told.lacking, millis(&told)), (true, vec![("bunny".to_owned(), 10_000)]));
+    runtime().block_on(opened.store.close()).unwrap();
+}
+
+#[test]
+fn a_day_is_not_made_of_what_cannot_be_read() {
+    let scratch = tempfile::tempdir().unwrap();
+    let store = open(&scratch.path().join("store")).store;
+    let name: Arc<str> = "www.a.".into();
+    let mut ledger = Ledger::restore(&KeptLedger::default(), at(22, 0));
+    ledger.decide(&name, vec![vec![(account(&name, "bunny", "si"), POINTS)]], at(22, 0));
+    write(&store, &mut ledger, at(22, 0), at(23, 10));
+    let page = scratch.path().join("ledger/hour-00480022");
+    let octets = fs::read(&page).unwrap();
+    fs::write(&page, "nonsense").unwrap();
+    write(&store, &mut ledger, at(22, 0), at(24, 10));
+    assert!(!files(scratch.path()).contains(&"day-020000".to_owned()));
+    let told = runtime().block_on(served(&store, at(0, 0), at(24, 0), None));
+    assert_eq!((told.lacking, millis(&told)), (true, vec![("bunny".to_owned(), HOUR)]));
+    // Hours of such a day stay, whatever their age.
+    ledger.stop(at(24, 20));
+    write(&store, &mut ledger, at(22, 0), at(24 * 40, 10));
+    assert!(files(scratch.path()).contains(&"hour-00480022".to_owned()));
+    fs::write(&page, octets).unwrap();
+    write(&store, &mut ledger, at(22, 0), at(24 * 40 + 1, 10));
+    assert!(files(scratch.path()).contains(&"day-020000".to_owned()));
+    assert!(!files(scratch.path()).contains(&"hour-00480022".to_owned()));
+    let told = runtime().block_on(served(&store, at(0, 0), at(24, 0), None));
+    assert_eq!((told.lacking, millis(&told)), (false, vec![("bunny".to_owned(), 2 * HOUR)]));
+    runtime().block_on(store.close()).unwrap();
+}
+
 /// The figure of `docs/OPERATIONS.md`: 10,000 names with 3 candidates, which all have answers in every write of the day.
 #[test]
 fn a_day_of_ten_thousand_names_has_a_bound() {

@@ -13,6 +13,8 @@ use crate::controller::message::{Reply, Request, Sender};
 pub const PATIENCE: Duration = Duration::from_secs(2);
 /// How long it has for a reload, which reads all zones again.
 pub const RELOAD_PATIENCE: Duration = Duration::from_secs(60);
+/// How long it has for the ledger, which may read 400 files: the store's own limit, and [`PATIENCE`] for the way.
+pub const LEDGER_PATIENCE: Duration = Duration::from_secs(32);
 
 /// Asks, and waits at most [`PATIENCE`] for the way in and the answer together.
 ///

@@ -12,7 +12,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::Shared;
-use super::ask::RELOAD_PATIENCE;
+use super::ask::{LEDGER_PATIENCE, RELOAD_PATIENCE};
 use super::author::Peer;
 use super::problem::Problem;
 
@@ -52,6 +52,7 @@ pub async fn check_host(State(shared): State<Arc<Shared>>, request: Request, nex
 pub async fn limit_time(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let limit = match request.uri().path() {
         "/v1/reload" => RELOAD_PATIENCE + Duration::from_secs(1),
+        "/v1/jurisdiction" => LEDGER_PATIENCE + Duration::from_secs(1),
         _ => shared.limits.request_time,
     };
     tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {

@@ -8,13 +8,13 @@ use axum::extract::State;
 use axum::http::Uri;
 
 use super::Shared;
-use super::ask::ask;
+use super::ask::{LEDGER_PATIENCE, ask_within};
 use super::params::{Params, wrong};
 use super::problem::Problem;
 use super::span::now;
 use super::subject::parse_name;
 use crate::controller::jurisdiction::Jurisdiction;
-use crate::controller::message::{Request, ServedQuery};
+use crate::controller::message::{Request, ServedQuery, StoreError};
 use crate::steer::time::Time;
 
 /// How far back a question without `from` goes: what is asked for is mostly the last month.
@@ -22,8 +22,13 @@ const BACK: Duration = Duration::from_secs(30 * 86_400);
 
 pub async fn jurisdiction(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<Json<Jurisdiction>, Problem> {
     let query = query(&uri, now())?;
-    let told = ask(&shared.controller, |reply| Request::Jurisdiction(query, reply)).await?;
-    told.map(Json).map_err(|error| Problem::unavailable(format!("the ledger cannot be read: {error}")))
+    let told = ask_within(LEDGER_PATIENCE, &shared.controller, |reply| Request::Jurisdiction(query, reply)).await?;
+    told.map(Json).map_err(|error| {
+        Problem::unavailable(match error {
+            StoreError::Busy => error.to_string(),
+            _ => format!("the ledger cannot be read: {error}"),
+        })
+    })
 }
 
 fn query(uri: &Uri, now: Time) -> Result<ServedQuery, Problem> {

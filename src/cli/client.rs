@@ -23,6 +23,8 @@ use crate::api::problem::Document;
 const UNIT_DATA: &str = "/var/lib/pointsman";
 /// For one request, from the connection to the last octet.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The same where the ledger is read, for which the server has 33 s.
+const LEDGER_PATIENCE: Duration = Duration::from_secs(40);
 /// The longest answer that is read, in octets.
 const LONGEST: usize = 256 * 1024 * 1024;
 
@@ -54,8 +56,8 @@ pub enum ClientError {
     Socket { path: String, source: io::Error },
     #[error("no answer from {url}: {why} (is the server running? is --api right?)")]
     Unreachable { url: String, why: String },
-    #[error("{at} did not answer within {} s", PATIENCE.as_secs())]
-    Slow { at: String },
+    #[error("{at} did not answer within {} s", limit.as_secs())]
+    Slow { at: String, limit: Duration },
     #[error("{detail}")]
     Refused { status: u16, detail: String },
     #[error("{at} answered with something that is not Pointsman's: {why}")]
@@ -110,8 +112,9 @@ impl Client {
     /// Sends a request with or without a JSON body and gives the document that comes back, as it came.
     pub fn exchange(&self, method: &'static str, path: &str, body: Option<String>) -> Result<String, ClientError> {
         let exchange = async {
-            let limited = tokio::time::timeout(PATIENCE, self.way.exchange(method, path, body));
-            limited.await.unwrap_or_else(|_| Err(ClientError::Slow { at: self.way.name() }))
+            let limit = if path.starts_with("/v1/jurisdiction") { LEDGER_PATIENCE } else { PATIENCE };
+            let limited = tokio::time::timeout(limit, self.way.exchange(method, path, body));
+            limited.await.unwrap_or_else(|_| Err(ClientError::Slow { at: self.way.name(), limit }))
         };
         let (status, body) = self.runtime.block_on(exchange)?;
         let text = String::from_utf8(body.to_vec()).map_err(|error| self.foreign(&error))?;

@@ -12,7 +12,7 @@ use super::client::{Client, ServerArgs, with_query};
 use super::table::terminal;
 use super::text::{absolute, clean};
 use super::{Format, Globals, events, names, print};
-use crate::controller::past::PastExplanation;
+use crate::controller::past::{NoAnswer, PastExplanation};
 use crate::controller::view::{Explanation, Overview};
 
 #[derive(Clone, Debug, Args)]
@@ -74,7 +74,13 @@ fn past(args: &ExplainArgs, client: &Client, at: &str) -> anyhow::Result<ExitCod
 
 fn render_past(told: &PastExplanation) -> String {
     let answers: Vec<_> = told.answers.iter().map(|answer| clean(&answer.answer)).collect();
-    let answers = if answers.is_empty() { "not known".to_owned() } else { answers.join("; ") };
+    let answers = match told.no_answer.filter(|_| answers.is_empty()) {
+        Some(NoAnswer::NotRunning) => "nothing, the server did not run".to_owned(),
+        Some(NoAnswer::NotSteered) => "nothing, it was not steered".to_owned(),
+        Some(NoAnswer::NotOver) => "that is not over yet".to_owned(),
+        Some(NoAnswer::NotKnown) => "not known".to_owned(),
+        None => answers.join("; "),
+    };
     let mut text = format!("{} at {}: {answers}\n\nwhy\n", clean(&told.name), absolute(told.at));
     for (at, step) in told.steps.iter().enumerate() {
         // Writing to a string cannot fail.

@@ -17,10 +17,9 @@ use serde::Serialize;
 
 use super::BadInput;
 use crate::controller::view::EventView;
+use crate::sim::replay::incident::{AFTER, BEFORE, LONGEST, MAX_SPANS};
 use crate::steer::observation::Stage;
 
-/// Spans that a file may have.
-const SPANS: usize = 10_000;
 /// What fails of an impaired candidate.
 const IMPAIRED: f64 = 0.2;
 /// The status codes that an incident may have.
@@ -59,9 +58,13 @@ pub fn incident(events: &[EventView], from: Option<Timestamp>, until: Timestamp)
     if spans.is_empty() {
         return Err(BadInput("no candidate failed in that time: there is no incident to export".to_owned()).into());
     }
-    if spans.len() > SPANS {
+    if !fits(&spans) {
+        let far = "what failed lies more than 14 days apart: give --since and --until";
+        return Err(BadInput(far.to_owned()).into());
+    }
+    if spans.len() > MAX_SPANS {
         let many = format!(
-            "{} spans are more than the {SPANS} that one file takes: give --since, --until or --subject",
+            "{} spans are more than the {MAX_SPANS} that one file takes: give --since, --until or --subject",
             spans.len()
         );
         return Err(BadInput(many).into());
@@ -78,6 +81,15 @@ pub fn incident(events: &[EventView], from: Option<Timestamp>, until: Timestamp)
         span: spans,
     };
     Ok(toml::to_string(&document)?)
+}
+
+/// Whether one replay takes them, with the calm before and what it watches after.
+fn fits(spans: &[Span]) -> bool {
+    let from = spans.iter().map(|span| span.from).min();
+    let until = spans.iter().map(|span| span.until).max();
+    let apart = from.zip(until).map_or(0, |(from, until)| until.as_second() - from.as_second());
+    // Of the first second and the last a part counts.
+    u64::try_from(apart).is_ok_and(|apart| apart < (LONGEST - BEFORE - AFTER).as_secs())
 }
 
 fn spans(events: &[EventView], begin: Timestamp, end: Timestamp) -> Vec<Span> {
@@ -199,5 +211,20 @@ mod tests {
         let impaired = Incident::parse(&impaired, "own", "own.toml").expect("an incident");
         assert_eq!(impaired.spans[0].fails, (IMPAIRED, IMPAIRED));
         assert!(incident(&[], None, at(200)).expect_err("nothing failed").is::<BadInput>());
+    }
+
+    #[test]
+    fn what_no_replay_takes_is_not_exported() {
+        let longest = 14 * 86_400 - 30 * 60 - 3 * 3_600;
+        for (apart, fits) in [(longest - 1, true), (longest, false)] {
+            let events = [
+                event(2, 9_000 + apart, "www.a./bunny", "down", "recovering"),
+                event(1, 9_000, "www.a./bunny", "up", "down"),
+            ];
+            match incident(&events, None, at(9_000 + apart)) {
+                Ok(text) => assert!(fits && Incident::parse(&text, "own", "own.toml").is_ok(), "{text}"),
+                Err(why) => assert!(!fits && why.to_string().contains("14 days apart"), "{why}"),
+            }
+        }
     }
 }

@@ -76,7 +76,11 @@ fn render(told: &Jurisdiction, terminal: Option<usize>) -> String {
 }
 
 fn exactness(told: &Jurisdiction) -> &'static str {
-    if told.exact { "exactly" } else { "not exactly: some seconds before a gap are lost" }
+    match (told.exact, told.lacking) {
+        (true, _) => "exactly",
+        (false, false) => "not exactly: some seconds before a gap are lost",
+        (false, true) => "not exactly: some of it could not be stored or read, and is not in the sums",
+    }
 }
 
 fn totals(totals: &[Share]) -> Table {
@@ -175,6 +179,7 @@ mod tests {
             until: at(3600),
             resolution: "hour".to_owned(),
             exact: false,
+            lacking: false,
             covered_seconds: 100.0,
             gaps: vec![Gap {
                 from: at(100),
@@ -205,6 +210,11 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}\n{text}");
         }
+        let lacking = render(&Jurisdiction { lacking: true, ..told() }, None);
+        assert!(
+            lacking.contains("counted 1 min of it, not exactly: some of it could not be stored or read"),
+            "{lacking}"
+        );
     }
 
     #[test]

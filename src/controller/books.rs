@@ -28,6 +28,8 @@ use crate::store::KeptLedgerFiles;
 
 /// How often the books are written. A crash may lose so much and what a commit takes, and that is to be at most 10 s.
 pub(super) const EVERY: Duration = Duration::from_secs(7);
+/// Who asks makes the books be written no more often than this.
+const ASKED: Duration = Duration::from_secs(1);
 /// No account is known of this cell yet.
 const UNKNOWN: u32 = u32::MAX;
 
@@ -42,6 +44,8 @@ pub(super) struct Books {
     /// The last is of what is published.
     counting: Vec<Counting>,
     next: Instant,
+    /// When they were written last.
+    written: Option<Instant>,
     /// What stands for the plain area rule.
     plain: Arc<str>,
 }
@@ -72,6 +76,7 @@ impl Books {
             threads,
             counting: Vec::new(),
             next: Instant::now() + EVERY,
+            written: None,
             plain: "".into(),
         }
     }
@@ -250,8 +255,16 @@ impl Task {
 
     /// Writes what changed; nobody waits for it.
     pub(super) fn keep_books(&mut self) {
-        self.books.next = Instant::now() + EVERY;
+        let now = Instant::now();
+        (self.books.next, self.books.written) = (now + EVERY, Some(now));
         self.books.write(self.keeping.store().ledger(), self.clock.now());
+    }
+
+    /// The same, for somebody who reads them then; not where that was a moment ago.
+    pub(super) fn keep_books_for_who_asks(&mut self) {
+        if self.books.written.is_none_or(|written| written.elapsed() >= ASKED) {
+            self.keep_books();
+        }
     }
 
     /// The last entry: the threads that answer have ended. The store waits for it when it closes.

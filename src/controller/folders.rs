@@ -11,6 +11,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
@@ -29,11 +30,13 @@ const DEEPEST: usize = 64;
 pub(super) struct Folders {
     kernel: AsyncFd<OwnedFd>,
     watched: HashMap<i32, Watched>,
+    /// What was asked for: watched anew where events were lost.
+    roots: Vec<Watched>,
     /// Nothing in here is a change.
     except: PathBuf,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Watched {
     folder: PathBuf,
     /// Only a file with this name is of interest, and no folder below.
@@ -45,17 +48,17 @@ impl Folders {
     /// Watches nothing yet. Changes in `except`, an absolute path, are none. Needs a runtime.
     pub(super) fn new(except: PathBuf) -> io::Result<Self> {
         let kernel = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-        Ok(Self { kernel: told_when_readable(kernel)?, watched: HashMap::new(), except })
+        Ok(Self { kernel: told_when_readable(kernel)?, watched: HashMap::new(), roots: Vec::new(), except })
     }
 
     /// Watches a folder (an absolute path) and all below.
     pub(super) fn watch(&mut self, folder: &Path) -> io::Result<()> {
-        self.add(Watched { folder: folder.to_owned(), only: None, depth: 0 })
+        self.add_root(Watched { folder: folder.to_owned(), only: None, depth: 0 })
     }
 
     /// Watches one file by its name in its folder.
     pub(super) fn watch_file(&mut self, folder: &Path, name: &OsStr) -> io::Result<()> {
-        self.add(Watched { folder: folder.to_owned(), only: Some(name.to_owned()), depth: 0 })
+        self.add_root(Watched { folder: folder.to_owned(), only: Some(name.to_owned()), depth: 0 })
     }
 
     /// Waits for the next change. Nothing is lost where this is given up and asked again.
@@ -70,6 +73,12 @@ impl Folders {
         }
     }
 
+    fn add_root(&mut self, watched: Watched) -> io::Result<()> {
+        self.add(watched.clone())?;
+        self.roots.push(watched);
+        Ok(())
+    }
+
     fn add(&mut self, watched: Watched) -> io::Result<()> {
         let flags = WatchFlags::ATTRIB
             | WatchFlags::CREATE
@@ -79,8 +88,9 @@ impl Folders {
             | WatchFlags::MOVED_TO
             | WatchFlags::ONLYDIR;
         let number = inotify::add_watch(&self.kernel, &watched.folder, flags)?;
-        if self.watched.get(&number).is_some_and(|known| known.only.is_none()) {
-            // By another path, which is as good.
+        let known = self.watched.get(&number).filter(|known| known.only.is_none());
+        if known.is_some_and(|known| watched.only.is_some() || is_same(&known.folder, &watched.folder)) {
+            // By another path, which is as good. One that leads there no longer was renamed, and so were those below.
             return Ok(());
         }
         let depth = watched.depth + 1;
@@ -93,17 +103,24 @@ impl Folders {
         below.into_iter().try_for_each(|folder| self.add_below(Watched { folder, only: None, depth }))
     }
 
-    /// One that was a folder a moment ago.
+    /// One that was a folder a moment ago. One that may not be read is passed over, as zones in it are.
     fn add_below(&mut self, watched: Watched) -> io::Result<()> {
+        use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
         match self.add(watched) {
-            Err(why) if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(()),
+            Err(why) if matches!(why.kind(), NotFound | NotADirectory | PermissionDenied) => Ok(()),
             other => other,
         }
     }
 
+    /// Events were lost: folders may have come, gone or got other names.
+    fn watch_anew(&mut self) -> io::Result<()> {
+        self.watched.clear();
+        self.roots.clone().into_iter().try_for_each(|root| self.add(root))
+    }
+
     /// Takes all events that wait; whether any is a change.
     fn take_events(&mut self) -> io::Result<bool> {
-        let (mut changed, mut new, mut gone) = (false, Vec::new(), Vec::new());
+        let (mut changed, mut lost, mut new, mut gone) = (false, false, Vec::new(), Vec::new());
         let mut octets = [MaybeUninit::uninit(); EVENTS];
         let mut events = Reader::new(&self.kernel, &mut octets);
         loop {
@@ -114,8 +131,7 @@ impl Folders {
                 Err(why) => return Err(why.into()),
             };
             let kind = event.events();
-            // Events that were lost may have been any.
-            changed |= kind.contains(ReadFlags::QUEUE_OVERFLOW);
+            lost |= kind.contains(ReadFlags::QUEUE_OVERFLOW);
             if kind.contains(ReadFlags::IGNORED) {
                 gone.push(event.wd());
             }
@@ -132,9 +148,20 @@ impl Folders {
             }
         }
         gone.iter().for_each(|number| drop(self.watched.remove(number)));
-        new.into_iter().try_for_each(|folder| self.add_below(folder))?;
-        Ok(changed)
+        if lost {
+            self.watch_anew()?;
+        } else {
+            new.into_iter().try_for_each(|folder| self.add_below(folder))?;
+        }
+        // Events that were lost may have been any.
+        Ok(changed || lost)
     }
+}
+
+/// Whether two paths lead to one folder now.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let place = |path| fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
+    one == other || place(one).is_some_and(|one| Some(one) == place(other))
 }
 
 /// The folders in a folder, and the links that lead to one. One that cannot be read has none.
@@ -222,6 +249,30 @@ mod tests {
         fs::remove_dir_all(zones.join("moved")).unwrap();
         assert!(changed(&mut folders));
         assert_eq!(folders.watched.len(), before - 2);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_got_another_name_is_watched_by_that() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (mut folders, zones) = folders(&scratch);
+        fs::rename(zones.join("below"), zones.join("other")).unwrap();
+        assert!(changed(&mut folders));
+        fs::create_dir(zones.join("other/deeper/new")).unwrap();
+        assert!(changed(&mut folders));
+        fs::write(zones.join("other/deeper/new/x"), "x").unwrap();
+        assert!(changed(&mut folders), "one that came below it is found");
+    }
+
+    #[tokio::test]
+    async fn where_events_were_lost_all_is_watched_anew() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (mut folders, zones) = folders(&scratch);
+        let before = folders.watched.len();
+        folders.watched.clear();
+        folders.watch_anew().unwrap();
+        assert_eq!(folders.watched.len(), before);
+        fs::write(zones.join("below/deeper/x"), "x").unwrap();
+        assert!(changed(&mut folders));
     }
 
     #[tokio::test]

@@ -1,10 +1,13 @@
 //! What the core wants to know, as the prober is asked for it.
 
+use tracing::warn;
+
 use super::task::Task;
 use crate::health::check::Check;
 use crate::health::inquire;
 use crate::health::message::{Asked, Command, Question};
-use crate::steer::inquiry::Inquiry;
+use crate::steer::inquiry::{Finding, Inquiry};
+use crate::steer::observation::Outcome;
 
 impl Task {
     /// Has the prober ask. An origin that is gone by now is not asked; what a busy prober has no room for is counted.
@@ -17,6 +20,16 @@ impl Task {
             && let Command::Inquire(asked) = refused.into_inner()
         {
             asked.iter().for_each(|asked| inquire::count(&asked.question, "dropped"));
+        }
+    }
+
+    /// The first failure of anchors that have never passed is told: they cannot tell this machine's faults from others'.
+    pub(super) fn warn_of_anchors(&self, finding: &Finding) {
+        if let (Inquiry::Anchors(family), Outcome::Fail(fault)) = (&finding.inquiry, &finding.outcome)
+            && self.steering.anchors_asked_in_vain(*family) == 1
+        {
+            let reason = &fault.reason;
+            warn!(%family, reason, "no anchors answer: a fault of this machine's own network will look like the providers'");
         }
     }
 

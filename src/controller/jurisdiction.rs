@@ -33,6 +33,9 @@ pub struct Jurisdiction {
     pub resolution: String,
     /// Nothing is missing but the gaps. False where the server crashed in that time, or could not store something.
     pub exact: bool,
+    /// Something of that time could not be stored, or cannot be read any longer.
+    #[serde(default)]
+    pub lacking: bool,
     /// Seconds in which the server ran and counted: gaps are not in them.
     pub covered_seconds: f64,
     /// Times that nothing is counted of, in order; the first 1,000.
@@ -77,7 +80,7 @@ pub struct Share {
 
 impl Task {
     pub(super) fn jurisdiction(&mut self, query: ServedQuery, reply: Reply<Result<Jurisdiction, StoreError>>) {
-        self.keep_books();
+        self.keep_books_for_who_asks();
         let store = self.keeping.store().clone();
         tokio::spawn(async move {
             let served = store.served(query).await;
@@ -93,14 +96,15 @@ impl Jurisdiction {
         let last = served.runs.len().saturating_sub(1);
         let crashed =
             |(at, run): (usize, &Run)| at != last && !run.clean && (served.from..=served.until).contains(&run.until);
-        let exact = !served.runs.iter().copied().enumerate().any(|(at, run)| crashed((at, &run)))
-            && runs.iter().all(|run| !run.lacking);
+        let lacking = served.lacking || runs.iter().any(|run| run.lacking);
+        let exact = !lacking && !served.runs.iter().copied().enumerate().any(|(at, run)| crashed((at, &run)));
         let covered = runs.iter().map(|run| run.until.min(served.until).since(run.from.max(served.from)).as_secs_f64());
         Self {
             from: timestamp(served.from),
             until: timestamp(served.until),
             resolution: if served.by_day { "day" } else { "hour" }.to_owned(),
             exact,
+            lacking,
             covered_seconds: covered.sum(),
             gaps: gaps(served),
             totals: totals(&served.sums),

@@ -21,7 +21,7 @@ use super::{timestamp, views};
 use crate::steer::time::Time;
 use crate::steer::transition::Change;
 use crate::store::kept::Event;
-use crate::store::{Past, StoreError};
+use crate::store::{Past, StoreError, clients};
 
 /// Overrides that are told one by one.
 const OVERRIDES: usize = 100;
@@ -33,6 +33,9 @@ pub struct PastExplanation {
     pub at: Timestamp,
     /// What it answered; empty where that is not known or nothing was answered.
     pub answers: Vec<PastAnswer>,
+    /// Where there are no answers: which of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_answer: Option<NoAnswer>,
     /// Sentences: what is said, and how far that is known.
     pub steps: Vec<String>,
     /// What was believed of its candidates.
@@ -41,6 +44,20 @@ pub struct PastExplanation {
     pub overrides: Vec<EventView>,
     /// The oldest event that is kept: of times before it nothing is known.
     pub history_since: Option<Timestamp>,
+}
+
+/// Why no answer is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoAnswer {
+    /// The server did not run.
+    NotRunning,
+    /// As far as the events say, the name was not steered.
+    NotSteered,
+    /// That is not over yet.
+    NotOver,
+    /// There are no events from before.
+    NotKnown,
 }
 
 /// What some clients were answered.
@@ -81,7 +98,14 @@ impl PastExplanation {
     fn of(name: String, at: Time, now: Time, past: &Past, current: Option<String>) -> Self {
         let known = past.oldest.is_some_and(|oldest| oldest <= at);
         let mut steps = Vec::new();
-        let answers = match (stopped(past, at, now), known) {
+        let stopped = stopped(past, at, now);
+        let no_answer = match (&stopped, known) {
+            (Some(_), _) if at > now => NoAnswer::NotOver,
+            (Some(_), _) => NoAnswer::NotRunning,
+            (None, false) => NoAnswer::NotKnown,
+            (None, true) => NoAnswer::NotSteered,
+        };
+        let answers = match (stopped, known) {
             (Some(why), _) => {
                 steps.push(why);
                 Vec::new()
@@ -106,6 +130,7 @@ impl PastExplanation {
         Self {
             name,
             at: timestamp(at),
+            no_answer: answers.is_empty().then_some(no_answer),
             answers,
             steps,
             candidates,
@@ -187,14 +212,6 @@ fn words(view: &NameView) -> String {
     serving.map(|candidate| format!("{} {:.0}%", candidate.id, candidate.share * 100.0)).collect::<Vec<_>>().join(", ")
 }
 
-/// Whose clients a decision is for, as its reason begins; nothing where it is for all.
-fn clients(why: &str) -> &str {
-    match why.strip_prefix("for ").and_then(|rest| rest.split_once(": ")) {
-        Some((whose, _)) if whose.starts_with("clients in") || whose.starts_with("all other clients") => whose,
-        _ => "",
-    }
-}
-
 impl PastCandidate {
     fn of(id: &str, event: &Event, at: Time) -> Self {
         let Change::Verdict { from, to, .. } = &event.transition.change else {
@@ -245,6 +262,17 @@ mod tests {
         let stopped = Past { runs, ..known };
         assert!(told(&stopped, 600, None).1.contains("it was stopped"));
         assert_eq!(told(&stopped, 540, None).0, ["gcore"]);
+        for (past, at, expected) in [
+            (&stopped, 600, Some(NoAnswer::NotRunning)),
+            (&stopped, 9_001, Some(NoAnswer::NotOver)),
+            (&stopped, 540, None),
+            (&first, 600, Some(NoAnswer::NotSteered)),
+            (&none, 600, Some(NoAnswer::NotSteered)),
+            (&none, 50, Some(NoAnswer::NotKnown)),
+        ] {
+            let told = PastExplanation::of("a.".to_owned(), Time(at), Time(9_000), past, None);
+            assert_eq!(told.no_answer, expected, "{at}: {:?}", told.steps);
+        }
         assert_eq!(told(&stopped, 8_000, None).0, ["gcore"], "the last run goes on");
         assert!(told(&stopped, 9_001, None).1.contains("not over yet"));
     }

@@ -225,6 +225,7 @@ impl Task {
                     taken += findings.len();
                     for finding in &findings {
                         effects.append(self.steering.found(finding, now));
+                        self.warn_of_anchors(finding);
                     }
                 }
             }

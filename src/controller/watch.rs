@@ -2,7 +2,8 @@
 //!
 //! Folders are watched, not files: editors and configuration systems replace a file by renaming another over it. A burst of
 //! changes is one reload: 200 ms after the last of them, at the latest 2 s after the first. Where watching is not to be
-//! had, that is said once, and SIGHUP still reloads.
+//! had, that is said once, it is tried again every 2 s, and SIGHUP still reloads. When it is to be had again, all is
+//! loaded again: nobody knows what changed in between.
 //!
 //! The database of countries is not watched but looked at, every 2 s: whether it is the file that was read last.
 //!
@@ -34,6 +35,8 @@ pub struct Watch {
     seen: Seen,
     /// None: nothing is watched now.
     folders: Option<Folders>,
+    /// That is said.
+    said: bool,
     /// As it was read last.
     database: watch::Receiver<Option<DatabaseFile>>,
 }
@@ -62,7 +65,7 @@ impl Watch {
         database: watch::Receiver<Option<DatabaseFile>>,
     ) -> Self {
         let paths = Paths { zones, config, data };
-        let mut watch = Self { seen: Seen::now(&paths), folders: None, paths, database };
+        let mut watch = Self { seen: Seen::now(&paths), folders: None, said: false, paths, database };
         watch.watch();
         watch
     }
@@ -95,7 +98,7 @@ impl Watch {
         let Some(folders) = &mut self.folders else { return std::future::pending().await };
         if let Err(error) = folders.changed().await {
             self.folders = None;
-            not_watched(&error);
+            self.say(&error);
         }
     }
 
@@ -105,24 +108,36 @@ impl Watch {
         let look = move || (Seen::now(&paths), database.is_some_and(|database| database.has_changed()));
         // A disk that is gone may hold up whoever asks.
         let Ok((now, other_database)) = spawn_blocking(look).await else { return false };
-        if now == self.seen {
-            return other_database;
-        }
         let moved = now.zones != self.seen.zones;
+        let other = now != self.seen;
         self.seen = now;
-        if moved || self.folders.is_none() {
+        let blind = self.folders.is_none();
+        if moved || blind {
             self.watch();
         }
-        true
+        other || other_database || (blind && self.folders.is_some())
     }
 
     fn watch(&mut self) {
-        self.folders = folders(&self.paths).inspect_err(not_watched).ok();
+        match folders(&self.paths) {
+            Ok(folders) => {
+                self.folders = Some(folders);
+                if std::mem::take(&mut self.said) {
+                    tracing::info!("the zones folder is watched again");
+                }
+            }
+            Err(error) => {
+                self.folders = None;
+                self.say(&error);
+            }
+        }
     }
-}
 
-fn not_watched(error: &io::Error) {
-    tracing::warn!(%error, "the zones folder is not watched: a reload needs SIGHUP");
+    fn say(&mut self, error: &io::Error) {
+        if !std::mem::replace(&mut self.said, true) {
+            tracing::warn!(%error, "the zones folder is not watched: a reload needs SIGHUP; it is tried again");
+        }
+    }
 }
 
 impl Seen {

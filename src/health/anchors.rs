@@ -5,7 +5,8 @@
 //! | an address and port | a TCP connection stands |
 //! | an HTTPS host | any HTTP answer comes, whatever its status, under a certificate that is good for the name |
 //!
-//! A family passes as soon as `least` of its anchors have answered, and fails as soon as so many no longer can. What this
+//! A host without an address of a family is no anchor of that family, and one that the resolver cannot find says nothing,
+//! unless there is no other anchor: then it is this machine's resolver that fails. A family passes as soon as `least` of its anchors have answered, and fails as soon as so many no longer can. What this
 //! machine could not even try (no file descriptor left) counts neither way.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -73,6 +74,10 @@ enum Answered {
     /// With what went wrong.
     No(String),
     NotAsked(String),
+    /// It has no address of this family.
+    IsNone,
+    /// The resolver fails.
+    NotFound(String),
 }
 
 /// Asks the anchors of one family.
@@ -88,24 +93,36 @@ pub async fn ask(rounds: &Arc<Rounds>, family: Family) -> Seen {
         asking.spawn(async move { (host.clone(), rounds.https_anchor(host, family).await) });
     }
     let (began, all) = (Instant::now(), asking.len());
-    let least = anchors.least.min(all);
-    let (mut answered, mut failed) = (0, Vec::new());
+    let (mut answered, mut failed, mut not_found) = (0, Vec::new(), Vec::new());
+    // Of those that may be anchors of this family: some turn out not to be.
+    let mut of = all;
     // Dropping the set ends those that are no longer needed.
-    while answered < least && answered + asking.len() >= least {
+    while answered < anchors.least.min(of) && answered + asking.len() >= anchors.least.min(of) {
         match asking.join_next().await {
             Some(Ok((_, Answered::Yes))) => answered += 1,
             Some(Ok((anchor, Answered::No(why)))) => failed.push((anchor, why)),
+            Some(Ok((_, Answered::IsNone))) => of -= 1,
+            Some(Ok((anchor, Answered::NotFound(why)))) => {
+                of -= 1;
+                not_found.push((anchor, why));
+            }
             Some(Ok((_, Answered::NotAsked(why)))) => return Seen::Nothing(why),
             Some(Err(broken)) => return Seen::Nothing(broken.to_string()),
             None => break,
         }
     }
+    if of == 0 {
+        // Nothing else can tell.
+        of = not_found.len();
+        failed.append(&mut not_found);
+    }
+    let least = anchors.least.min(of);
     if answered >= least {
         return Seen::Outcome(Outcome::Pass { latency: began.elapsed() });
     }
     failed.sort();
     let failed: Vec<String> = failed.into_iter().map(|(anchor, why)| format!("{anchor} {why}")).collect();
-    let reason = format!("{answered} of {all} {family} anchors answer, {least} must: {}", failed.join(", "));
+    let reason = format!("{answered} of {of} {family} anchors answer, {least} must: {}", failed.join(", "));
     Seen::fault(fault(Stage::Connect, reason))
 }
 
@@ -125,12 +142,13 @@ impl Rounds {
 
     async fn https_anchor(&self, host: String, family: Family) -> Answered {
         let (began, limit) = (Instant::now(), self.settings.anchors.timeout);
-        let found = match self.targets.resolve(&format!("{host}."), &[], limit).await {
+        let found = match self.targets.find(&format!("{host}."), &[], limit).await {
             Ok(found) => found.addresses,
-            Err(reason) => return Answered::No(reason),
+            Err(nothing) if nothing.is_told() => return Answered::IsNone,
+            Err(nothing) => return Answered::NotFound(nothing.to_string()),
         };
         let mut addresses = found.into_iter().filter(|address| Family::of(*address) == family);
-        let Some(address) = addresses.next() else { return Answered::No("has no address".to_owned()) };
+        let Some(address) = addresses.next() else { return Answered::IsNone };
         if !is_routed(address) {
             return Answered::No("no route".to_owned());
         }

@@ -94,7 +94,7 @@ pub fn of_connect(error: &io::Error) -> Seen {
 }
 
 /// Errors that this machine causes itself: no file descriptor, buffer, memory or local port left.
-fn own_fault(error: &io::Error) -> Option<String> {
+pub fn own_fault(error: &io::Error) -> Option<String> {
     let is_own = matches!(
         error.raw_os_error(),
         Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::EADDRNOTAVAIL)

@@ -44,6 +44,8 @@ const H2_WINDOW: u32 = 64 * 1024;
 const NAMING: Duration = Duration::from_millis(300);
 /// Letters of a header that are kept.
 const MAX_FIELD: usize = 200;
+/// ... and so long before the time of the probe is over: it has failed with a status, and does not become a timeout.
+const NAMED_BEFORE: Duration = Duration::from_millis(10);
 /// Headers that are the probe's own.
 const RESERVED: [&str; 6] = ["host", "connection", "content-length", "transfer-encoding", "te", "upgrade"];
 
@@ -77,7 +79,7 @@ impl Http {
         };
         let asking = async {
             let mut page = None;
-            let seen = match tokio::time::timeout(limit, self.ask(rule, url, guise, &mut page)).await {
+            let seen = match tokio::time::timeout(limit, self.ask(rule, url, guise, began + limit, &mut page)).await {
                 Ok(Ok(())) => pass(rule, began.elapsed()),
                 Ok(Err(seen)) => seen,
                 Err(_) => Seen::fault(timed_out(rule.timeout, phase::phase())),
@@ -87,7 +89,14 @@ impl Http {
         phase::on_the_way(to, asking).await
     }
 
-    async fn ask(&self, rule: &ProbeRule, url: Url, guise: Guise, page: &mut Option<Page>) -> Result<(), Seen> {
+    async fn ask(
+        &self,
+        rule: &ProbeRule,
+        url: Url,
+        guise: Guise,
+        until: Instant,
+        page: &mut Option<Page>,
+    ) -> Result<(), Seen> {
         let host = authority(rule).map_err(Seen::fault)?;
         let headers = match guise {
             Guise::Itself => &self.headers,
@@ -99,7 +108,7 @@ impl Http {
         let (status, known) = (response.status(), pages::in_headers(response.headers()));
         if let Err(failed) = check_status(rule, status) {
             let known = match known {
-                None if pages::is_named_by_its_body(status.as_u16()) => self.name(response).await,
+                None if pages::is_named_by_its_body(status.as_u16()) => self.name(response, until).await,
                 known => known,
             };
             return Err(Seen::fault(known.map_or(failed, |known| not_the_customers(Stage::Status, status, &known))));
@@ -112,7 +121,7 @@ impl Http {
     }
 
     /// Whose page a failure is, by its body, if that comes soon. It has failed already: nothing here makes it another one.
-    async fn name(&self, mut response: Response) -> Option<Recognised> {
+    async fn name(&self, mut response: Response, until: Instant) -> Option<Recognised> {
         let mut body = Vec::new();
         let reading = async {
             while let Ok(Some(octets)) = response.chunk().await {
@@ -124,7 +133,8 @@ impl Http {
             }
         };
         // What came until then may be enough.
-        let _ = tokio::time::timeout(NAMING, reading).await;
+        let left = until.saturating_duration_since(Instant::now()).saturating_sub(NAMED_BEFORE);
+        let _ = tokio::time::timeout(NAMING.min(left), reading).await;
         pages::in_body(&body, false)
     }
 

@@ -77,8 +77,13 @@ impl Targets {
     ///
     /// The error is the reason for people: `NXDOMAIN`, `SERVFAIL`, `no addresses`, `resolver timed out`.
     pub async fn resolve(&self, name: &str, last_known: &[IpAddr], limit: Duration) -> Result<Found, String> {
+        self.find(name, last_known, limit).await.map_err(|nothing| nothing.to_string())
+    }
+
+    /// The same, for who must know whether it is the resolver that fails.
+    pub(super) async fn find(&self, name: &str, last_known: &[IpAddr], limit: Duration) -> Result<Found, Nothing> {
         let both = async { tokio::join!(self.0.lookup(name, RecordType::A), self.0.lookup(name, RecordType::AAAA)) };
-        let (v4, v6) = tokio::time::timeout(limit, both).await.map_err(|_| Nothing::Timeout.to_string())?;
+        let (v4, v6) = tokio::time::timeout(limit, both).await.map_err(|_| Nothing::Timeout)?;
         merge([answer(v4), answer(v6)], last_known)
     }
 }
@@ -121,18 +126,33 @@ fn configured(resolvers: &[SocketAddr]) -> hickory_resolver::ResolverBuilder<Tok
     Resolver::builder_with_config(config, TokioRuntimeProvider::default())
 }
 
-/// Why one family has no addresses.
+/// Why a name, or one family of it, has no addresses.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
-enum Nothing {
+pub(super) enum Nothing {
     /// The name exists without them: no failure by itself.
     #[error("no addresses")]
     NoData,
     #[error("resolver timed out")]
     Timeout,
+    /// No answer came, for another reason.
+    #[error("{0}")]
+    Unreached(String),
     #[error("{0}")]
     Other(String),
     #[error("NXDOMAIN")]
     NoName,
+}
+
+impl Nothing {
+    /// No resolver has answered: it says nothing of the name.
+    pub(super) fn is_unheard(&self) -> bool {
+        matches!(self, Self::Timeout | Self::Unreached(_))
+    }
+
+    /// A resolver has answered that there are none.
+    pub(super) fn is_told(&self) -> bool {
+        matches!(self, Self::NoData | Self::NoName)
+    }
 }
 
 fn answer(result: Result<Lookup, NetError>) -> Result<Found, Nothing> {
@@ -159,8 +179,8 @@ fn nothing(error: &NetError) -> Nothing {
         },
         NetError::Dns(DnsError::ResponseCode(code)) => Nothing::Other(code_words(*code)),
         NetError::Timeout => Nothing::Timeout,
-        NetError::NoConnections => Nothing::Other("no resolver can be reached".to_owned()),
-        other => Nothing::Other(format!("resolving failed: {other}")),
+        NetError::NoConnections => Nothing::Unreached("no resolver can be reached".to_owned()),
+        other => Nothing::Unreached(format!("resolving failed: {other}")),
     }
 }
 
@@ -175,7 +195,7 @@ fn code_words(code: ResponseCode) -> String {
 }
 
 /// One set of both families: see the module's head.
-fn merge(answers: [Result<Found, Nothing>; 2], last_known: &[IpAddr]) -> Result<Found, String> {
+fn merge(answers: [Result<Found, Nothing>; 2], last_known: &[IpAddr]) -> Result<Found, Nothing> {
     let mut addresses = Vec::new();
     let mut ttl = MAX_TTL;
     for (family, answer) in Family::ALL.into_iter().zip(&answers) {
@@ -194,7 +214,7 @@ fn merge(answers: [Result<Found, Nothing>; 2], last_known: &[IpAddr]) -> Result<
     }
     if addresses.is_empty() {
         let worst = answers.into_iter().filter_map(Result::err).max();
-        return Err(worst.unwrap_or(Nothing::NoData).to_string());
+        return Err(worst.unwrap_or(Nothing::NoData));
     }
     addresses.sort_unstable();
     addresses.dedup();
@@ -232,6 +252,7 @@ mod tests {
                 let list: Vec<String> = found.addresses.iter().map(ToString::to_string).collect();
                 (list.join(" "), found.ttl.as_secs())
             });
+            let merged = merged.map_err(|nothing| nothing.to_string());
             assert_eq!(merged, expected.map(|(list, ttl)| (list.to_owned(), ttl)).map_err(str::to_owned));
         }
     }

@@ -318,10 +318,10 @@ impl<'a> Answering<'a> {
     fn contender(&self, at: usize, open: bool) -> Contender {
         let candidate = &self.name.rules.candidates[at];
         let judge = &self.name.judges[at];
-        let rank = match self.counts_as_up(at) {
-            true => Some(Rank::Up),
-            false if judge.outage.is_some() => None,
-            false => Rank::of(judge.summary.standing, judge.summary.alone, judge.summary.failing),
+        let rank = match (self.counts_as_up(at), &judge.outage) {
+            (true, _) => Some(Rank::Up),
+            (false, Some(outage)) => judge.passes_amid(outage).then_some(Rank::Doomed),
+            (false, None) => Rank::of(judge.summary.standing, judge.summary.alone, judge.summary.failing),
         };
         Contender {
             rank: rank.filter(|_| open),

@@ -2,8 +2,8 @@
 //!
 //! | siblings that were ready when it began to fail | the origin itself (`origin`) | it looks like |
 //! | --- | --- | --- |
-//! | whatever they do | fails | the origin's fault |
-//! | any other passes, be it drained or forbidden | passes, or not known | not the origin's fault |
+//! | none passes, or it has not failed for 10 min before | fails | the origin's fault |
+//! | any other passes, be it drained or forbidden | passes, not known, or fails for longer | not the origin's fault |
 //! | there are none | passes | not the origin's fault |
 //! | there are none | not known | nobody can tell |
 //! | one has neither passed nor failed since | passes, or not known | wait: its probe is on the way |
@@ -93,13 +93,15 @@ pub(super) fn blame(fallen: usize, judges: &[Judge], origin: &OriginWatch, apart
     let (Some(began), Some(seen)) = (judge.run_began(), judge.last_fault.as_ref()) else { return Blame::NoEvidence };
     let others = (0..judges.len()).filter(|&i| i != fallen);
     let since = began.before(apart);
-    if let Some(reason) = origin.fails_since(began) {
+    let passes = |&i: &usize| judges[i].has_passed_since(began) && judges[i].failing_since(began).is_none();
+    let passes = others.clone().find(passes);
+    let excuses = passes.is_none() || !origin.failed_long_before(began);
+    if let Some(reason) = origin.fails_since(began).filter(|_| excuses) {
         let fell = |&i: &usize| judges[i].summary.standing == Standing::Down && judges[i].run_began() >= Some(since);
         let party = others.filter(fell).chain([fallen]).collect();
         return Blame::OriginFails { reason: reason.to_owned(), party };
     }
-    let passes = |&i: &usize| judges[i].has_passed_since(began) && judges[i].failing_since(began).is_none();
-    if let Some(passes) = others.clone().find(passes) {
+    if let Some(passes) = passes {
         return Blame::NotOrigin(passes);
     }
     let siblings: Vec<usize> = others.filter(|&i| was_ready(&judges[i], since, began)).collect();

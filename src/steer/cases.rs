@@ -217,6 +217,72 @@ fn a_slow_pass_does_not_hide_one_that_began_later() {
     assert!((decision.reasons[2].share - 1.0).abs() < f64::EPSILON, "{decision:?}");
 }
 
+/// Three candidates that have passed; what their anchors then say, and two of them fail at once, as the anchors do.
+fn two_dark(baseline: bool) -> Steering {
+    let mut steering = Steering::new();
+    steering.install(&[rules(NAME, 3)], START);
+    let mut asked = Vec::new();
+    for i in 0..3 {
+        asked.extend(steering.observe(&seen(i, V4, Cause::Paced, None, at(1)), at(1)).inquiries);
+    }
+    assert_eq!(asked, [Inquiry::Anchors(Family::V4)], "they are asked once, at the first pass");
+    anchors(&mut steering, baseline, 2);
+    for i in 0..2 {
+        steering.observe(&seen(i, V4, Cause::Paced, Some(500), at(100)), at(100));
+    }
+    anchors(&mut steering, false, 102);
+    steering
+}
+
+fn anchors(steering: &mut Steering, pass: bool, seconds: u64) -> Effects {
+    let outcome = seen(0, V4, Cause::Paced, (!pass).then_some(503), at(seconds)).outcome;
+    let inquiry = Inquiry::Anchors(Family::V4);
+    steering.found(&Finding { inquiry, began: at(seconds), ended: at(seconds), outcome }, at(seconds))
+}
+
+#[test]
+fn anchors_that_have_never_passed_are_no_evidence() {
+    let steering = two_dark(false);
+    assert!(steering.vantage().is_empty());
+    assert_eq!(steering.anchors_asked_in_vain(Family::V4), 2);
+    let down = (0..3).filter(|&i| steering.candidate(&key(i)).unwrap().standing == Standing::Down);
+    assert_eq!(down.collect::<Vec<_>>(), [0, 1]);
+}
+
+#[test]
+fn nothing_has_passed_since_the_start_and_no_anchor_either() {
+    let mut steering = Steering::new();
+    steering.install(&[rules(NAME, 3)], START);
+    for i in 0..2 {
+        steering.observe(&seen(i, V4, Cause::Paced, Some(500), at(1)), at(1));
+    }
+    anchors(&mut steering, false, 2);
+    assert_eq!(steering.vantage().len(), 1, "this machine may have started without its network");
+    steering.observe(&seen(2, V4, Cause::Paced, None, at(3)), at(3));
+    assert!(steering.vantage().is_empty(), "it has one");
+}
+
+#[test]
+fn a_freeze_ends_when_two_providers_pass_though_no_anchor_does() {
+    let mut steering = two_dark(true);
+    assert_eq!(steering.vantage().len(), 1);
+    let pass = |steering: &mut Steering, i, began, now| {
+        let seen = Observation { began: at(began), ..seen(i, V4, Cause::Paced, None, at(now)) };
+        steering.observe(&seen, at(now));
+        steering.vantage().is_empty()
+    };
+    assert!(!pass(&mut steering, 0, 99, 103), "its probe began before");
+    assert!(!pass(&mut steering, 2, 103, 104), "one alone");
+    assert!(!pass(&mut steering, 2, 105, 106));
+    assert!(pass(&mut steering, 0, 106, 107));
+    // Its probe was under way when the freeze ended; the next was not.
+    for (began, standing) in [(106, Standing::Up), (107, Standing::Down)] {
+        let late = Observation { began: at(began), ..seen(1, V4, Cause::Paced, Some(500), at(109)) };
+        steering.observe(&late, at(109));
+        assert_eq!(steering.candidate(&key(1)).unwrap().standing, standing, "{began}");
+    }
+}
+
 #[test]
 fn many_that_are_due_at_once_cost_as_many_steps() {
     const MANY: usize = 20_000;

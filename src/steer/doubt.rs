@@ -23,6 +23,11 @@ impl Steering {
         self.vantage.doubts()
     }
 
+    /// Inquiries to the anchors of this family that failed, while none has ever passed: they are no evidence.
+    pub fn anchors_asked_in_vain(&self, family: Family) -> u32 {
+        self.vantage.asked_in_vain(family)
+    }
+
     /// What is known of the origin's fault for a name whose answer stays because of it. None where it is nobody's or
     /// somebody else's.
     pub fn origin_fault(&self, name: &str) -> Option<&str> {
@@ -84,8 +89,11 @@ impl Steering {
                 self.release_of(&seen.candidate, now, effects);
                 let mut turns: Vec<Turn> =
                     over_tls.then(|| self.vantage.passes_tls(provider)).flatten().into_iter().collect();
-                let family = seen.address.map(Family::of);
-                turns.extend(family.and_then(|family| self.vantage.passes(provider, family, seen.began)));
+                if let Some(family) = seen.address.map(Family::of) {
+                    let (turn, inquiry) = self.vantage.passes(provider, family, seen.began, now);
+                    turns.extend(turn);
+                    effects.inquiries.extend(inquiry);
+                }
                 turns.into_iter().for_each(|turn| self.turn(turn, now, effects));
                 Worth::Counts
             }

@@ -67,6 +67,11 @@ pub struct CandidateMemory {
     /// When it fell last, if that counts for its provider.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fell_with_provider: Option<Time>,
+    /// Until when it was up before that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub up_until: Option<Time>,
+    /// It counts as fallen for its provider.
+    pub fallen: bool,
 }
 
 /// A candidate as it stands now: what views and explanations show.
@@ -114,6 +119,8 @@ pub struct SeenFault {
 #[derive(Clone, Debug)]
 pub(super) struct Fell {
     pub(super) at: Time,
+    /// Until when it was up before: a relapse in its clean window makes it no longer.
+    pub(super) up_until: Time,
     /// When its failures began.
     pub(super) began: Time,
     /// Not known any more after a restart.
@@ -179,8 +186,8 @@ pub(super) struct Verdict {
     pub(super) remember: bool,
     /// What the name decides by has changed.
     pub(super) matters: bool,
-    /// A family fell: which, and what was remembered of it before.
-    pub(super) fell: Option<TrackMemory>,
+    /// The families that fell: which, and what was remembered of each before.
+    pub(super) fell: Vec<TrackMemory>,
 }
 
 /// A candidate's standing changed.
@@ -220,6 +227,11 @@ impl Judge {
         Self { unsaved: true, lost, ..Self::new(candidate, now) }
     }
 
+    /// The same where another provider answers for it: what the one before had to do with it says nothing of this one.
+    pub(super) fn at_another_provider(&self) -> Self {
+        Self { fell: None, outage: None, entry: Entry::default(), unsaved: true, ..self.clone() }
+    }
+
     /// Taken up after a restart; anew where it was judged by another rule or at another target.
     pub(super) fn restored(memory: &CandidateMemory, candidate: &Candidate, now: Time) -> Self {
         let mut judge = Self::new(candidate, now);
@@ -232,18 +244,27 @@ impl Judge {
             judge.summary = judge.summarise();
         }
         let fell = memory.fell_with_provider.filter(|_| judge.summary.standing.verdict() == Believed::Down);
-        judge.fell = fell.map(|at| Fell { at: at.min(now), began: at.min(now), fault: None, counts: Some(true) });
+        judge.fell = fell.map(|fell| {
+            let began = fell.min(now);
+            let up_until = memory.up_until.map_or(began, |until| until.min(began));
+            // What counted when the server stopped counts until others have had time to be heard.
+            let at = if memory.fallen { now } else { began };
+            Fell { at, up_until, began, fault: None, counts: Some(true) }
+        });
         judge.unsaved = judge.memory() != *memory;
         judge
     }
 
     pub(super) fn memory(&self) -> CandidateMemory {
+        let fell = self.fell.as_ref().filter(|fell| fell.counts == Some(true));
         CandidateMemory {
             standing: self.summary.standing,
             since: self.since,
             tracks: self.tracks.iter().map(|track| track.memory).collect(),
             fingerprint: self.fingerprint,
-            fell_with_provider: self.fell.as_ref().filter(|fell| fell.counts == Some(true)).map(|fell| fell.at),
+            fell_with_provider: fell.map(|fell| fell.at),
+            up_until: fell.map(|fell| fell.up_until),
+            fallen: fell.is_some() && self.entry.fallen.is_some(),
         }
     }
 
@@ -290,7 +311,7 @@ impl Judge {
         self.has_passed_since(since) || self.failing_since(since).is_some()
     }
 
-    /// Whether one failure made it down: nobody had time to ask the others before.
+    /// Whether fewer failures than else made it down: the others may not have been heard of yet.
     pub(super) fn is_hasty(&self) -> bool {
         self.tracks.iter().any(|track| track.hasty)
     }
@@ -300,12 +321,17 @@ impl Judge {
         self.last_pass.is_some_and(|(_, ended, _)| ended >= since) && !self.summary.failing
     }
 
+    /// Whether it counts as down by its provider alone: it has not fallen itself, and passes since that fell.
+    pub(super) fn passes_amid(&self, outage: &Outage) -> bool {
+        self.summary.standing != Standing::Down && self.passes_since(outage.at)
+    }
+
     /// What it adds to its provider's account. Where the provider is not up, who fell goes on to count while it is down.
     pub(super) fn entry(&self, provider: Believed, now: Time) -> Entry {
         let counted = Entry { counted: true, fallen: None };
         match (self.summary.standing.verdict(), &self.fell) {
             (Believed::Up | Believed::Impaired, _) => counted,
-            (Believed::Down, Some(fell)) if now.since(fell.at) < COUNTED_FOR => match fell.counts {
+            (Believed::Down, Some(fell)) if now.since(fell.up_until) < COUNTED_FOR => match fell.counts {
                 Some(true) => {
                     let stays = self.entry.fallen.is_some()
                         && self.summary.standing == Standing::Down
@@ -388,7 +414,7 @@ impl Judge {
         self.tracks.iter().any(|track| track.memory.absolved_until.is_some())
     }
 
-    /// Takes in what a probe saw. `hasty`: its provider is impaired or down, one failure is enough.
+    /// Takes in what a probe saw. `hasty`: its provider is impaired or down, two failures in a row are enough.
     pub(super) fn observe(&mut self, seen: &Observation, candidate: &Candidate, hasty: bool, now: Time) -> Verdict {
         if !self.is_about(seen) {
             return Verdict::default();
@@ -408,7 +434,7 @@ impl Judge {
             track.hasty = hasty;
             let step = track.observe(seen, candidate, now);
             if before.standing != Standing::Down && track.standing() == Standing::Down {
-                verdict.fell = Some(before);
+                verdict.fell.push(before);
             }
             verdict.remember |= before != track.memory;
             verdict.first_failure |= step.first_failure;
@@ -581,7 +607,8 @@ impl Judge {
                 let fault = self.last_fault.as_ref().map(|seen| seen.fault.clone());
                 let own = fault.as_ref().is_some_and(Fault::is_own_configuration);
                 let began = self.run_began().unwrap_or(now);
-                self.fell = Some(Fell { at: now, began, fault, counts: own.then_some(false) });
+                let up_until = self.fell.as_ref().filter(|_| relapses).map_or(now, |fell| fell.up_until);
+                self.fell = Some(Fell { at: now, up_until, began, fault, counts: own.then_some(false) });
             }
             Standing::Up | Standing::Ramping | Standing::Impaired | Standing::Unknown => self.fell = None,
             Standing::Down | Standing::Recovering => {}
@@ -679,6 +706,8 @@ mod tests {
             }],
             fingerprint: 7,
             fell_with_provider: Some(Time(6)),
+            up_until: Some(Time(4)),
+            fallen: true,
         };
         let json = serde_json::to_string(&memory).unwrap();
         assert_eq!(serde_json::from_str::<CandidateMemory>(&json).unwrap(), memory);

@@ -112,6 +112,8 @@ pub struct Open {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeptLedger {
     pub accounts: Vec<(u32, Account)>,
+    /// Numbers below this one may be in use, whether or not their accounts are known.
+    pub next: u32,
     /// In the order of time.
     pub runs: Vec<Run>,
     /// The hour that was open.
@@ -177,7 +179,7 @@ impl Ledger {
     /// Takes up what was kept; nothing runs. Time counts from `now` on.
     pub fn restore(kept: &KeptLedger, now: Time) -> Self {
         let numbers: HashMap<_, _> = kept.accounts.iter().map(|(number, account)| (account.clone(), *number)).collect();
-        let next = kept.accounts.iter().map(|(number, _)| number + 1).max().unwrap_or(0);
+        let next = kept.accounts.iter().map(|(number, _)| number.saturating_add(1)).fold(kept.next, u32::max);
         let mut ledger = Self { numbers, next, hour: number(now, HOUR), whole: true, ..Self::default() };
         let Some(until) = kept.runs.last().map(|run| run.until) else { return ledger };
         ledger.hour = number(until, HOUR);
@@ -388,6 +390,7 @@ mod tests {
         fn kept(&self) -> KeptLedger {
             KeptLedger {
                 accounts: self.accounts.clone().into_iter().collect(),
+                next: 0,
                 runs: self.runs.clone(),
                 hour: self.hour,
                 lines: self.lines.values().copied().collect(),

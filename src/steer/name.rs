@@ -144,6 +144,9 @@ impl NameState {
                 old.candidates[at].target == candidate.target && old.candidates[at].probe == candidate.probe
             });
             judges.push(match (same, known) {
+                (Some(at), _) if old.candidates[at].provider != candidate.provider => {
+                    self.judges[at].at_another_provider()
+                }
                 (Some(at), _) => self.judges[at].clone(),
                 (None, Some(at)) => Judge::anew(self.judges[at].summary.standing, candidate, now),
                 (None, None) => match memory(&key(rules, candidate)) {

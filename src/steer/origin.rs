@@ -5,6 +5,7 @@
 //! | never passed, as far as is known | it is no evidence: a firewall may let nobody in but the providers |
 //! | was asked less than 5 s ago | the name waits |
 //! | failed, not more than 30 s ago | it is the origin's fault: nothing moves |
+//! | fails for 10 min longer than the fault lasts, and another candidate passes | it is no excuse: its certificate may have ended long ago |
 //! | passes again, less than 5 s ago | the name waits: its candidates are being asked whether they do |
 //! | passed | it is not the origin's fault |
 //! | nobody has answered | the name moves as one without `origin=` |
@@ -23,6 +24,8 @@ const WAITED_FOR: Duration = Duration::from_secs(5);
 const HOLDS: Duration = Duration::from_secs(30);
 /// While it fails it is asked at this pace.
 const ASKED_EVERY: Duration = Duration::from_secs(10);
+/// Caches hide an origin's fault for a while. One that began so much earlier is not what made a candidate fall.
+const HIDDEN_FOR: Duration = Duration::from_secs(600);
 
 /// One name's origin.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +37,8 @@ pub(super) struct OriginWatch {
     /// It passes again since.
     back: Option<Time>,
     seen: Option<Seen>,
+    /// It has failed in a row since.
+    fails_from: Option<Time>,
     /// The moment that the questions below are about.
     now: Time,
 }
@@ -79,6 +84,7 @@ impl OriginWatch {
         let is_back = failed && fault.is_none();
         self.back = is_back.then_some(ended);
         self.has_passed |= fault.is_none();
+        self.fails_from = fault.is_some().then(|| self.fails_from.unwrap_or(began));
         self.seen = Some(Seen { began, ended, fault });
         is_back
     }
@@ -87,6 +93,11 @@ impl OriginWatch {
     pub(super) fn fails_since(&self, began: Time) -> Option<&str> {
         let seen = self.seen.as_ref().filter(|seen| seen.began >= began && self.now.since(seen.ended) <= HOLDS)?;
         seen.fault.as_deref().filter(|_| self.has_passed)
+    }
+
+    /// Whether it has failed for so long that a fault that began then is another one.
+    pub(super) fn failed_long_before(&self, began: Time) -> bool {
+        self.fails_from.is_some_and(|from| from.after(HIDDEN_FOR) < began)
     }
 
     pub(super) fn passes_since(&self, began: Time) -> bool {

@@ -523,6 +523,7 @@ proptest! {
         let probe = |candidate, status| Step::Probe { candidate, family: Some(Family::V4), cause: Cause::Paced, status };
         for candidate in 0..4 {
             world.play(&probe(candidate, None));
+            world.answer_inquiries(true);
         }
         let before = world.decision(PLAIN).source.clone();
         for (candidate, status, wait) in fails {

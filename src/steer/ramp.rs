@@ -10,8 +10,9 @@
 //!        |<- a 5th ->|   of `ramp`, each under watch
 //! ```
 //!
-//! Each rung lasts a fifth of `ramp`, and until two rounds of probes have passed on it. A failure that a re-probe does
-//! not confirm begins the rung anew; a confirmed one is a fall (`track`).
+//! Each rung lasts a fifth of `ramp`, and until two rounds of probes have passed on it. After a failure that a
+//! re-probe does not confirm those two are counted anew, so that it puts the rung's end off by no more than they take; a
+//! confirmed one is a fall (`track`).
 //!
 //! **Herd.** A provider's `step` says how much of its names' traffic may come back to it within a minute. Each candidate
 //! there takes no more of its own share than that in any 60 s, so all of them together take no more of theirs, whatever

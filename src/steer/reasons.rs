@@ -33,6 +33,7 @@ impl Answering<'_> {
             Rank::Up => "up",
             Rank::Unsure => "none is up: recovering or unknown",
             Rank::Poor => "none is up, recovering or unknown: impaired or not ready",
+            Rank::Doomed => "none but what passes though its provider is down",
         }
         .to_owned();
         if at_risk {

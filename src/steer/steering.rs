@@ -197,10 +197,12 @@ impl Steering {
         if verdict.revived && state.is_waiting() {
             effects.probes.extend(siblings(state, at, now, |standing| standing != Standing::Up));
         }
-        if let (Some(before), Outcome::Fail(fault)) = (verdict.fell, &observation.outcome) {
+        if let Outcome::Fail(fault) = &observation.outcome {
             let began = state.judges[at].run_began().unwrap_or(now);
-            let (key, out_of_time) = (state.key(at), fault.is_out_of_time());
-            self.vantage.fell(Fall { at: now, began, key, family: before.family, before, out_of_time });
+            for &before in &verdict.fell {
+                let (key, out_of_time) = (state.key(at), fault.is_out_of_time());
+                self.vantage.fell(Fall { at: now, began, key, family: before.family, before, out_of_time });
+            }
         }
         let tallies = verdict.matters || state.unblamed;
         let decides = verdict.matters | state.is_waiting() | state.first_round_ends(now);

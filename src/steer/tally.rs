@@ -228,7 +228,7 @@ impl Tallies {
         self.accounts.get(provider).map_or(Verdict::Unknown, |account| account.verdict)
     }
 
-    /// Whether one failure makes a candidate of this provider down.
+    /// Whether fewer failures than else make a candidate of this provider down.
     pub(super) fn is_hasty(&self, provider: &str) -> bool {
         matches!(self.verdict(provider), Verdict::Impaired | Verdict::Down)
     }

@@ -2,7 +2,7 @@
 //!
 //! | the provider becomes | its candidates that have not fallen |
 //! | --- | --- |
-//! | impaired | are probed at once, and the siblings of those that serve; one failure makes them down |
+//! | impaired | are probed at once, and the siblings of those that serve; two failures in a row make them down |
 //! | down | the same; after 5 s those that have not passed since count as down |
 //! | down with 80 % and more fallen | count as down at once, be it that they pass |
 //! | up or impaired again | are what their own track says, once they have passed since it fell; after more than a minute with the next pass, and their share grows back |
@@ -80,6 +80,11 @@ impl Steering {
         }
         for provider in providers {
             self.judge_provider(&provider, now, effects);
+            let account = self.tallies.accounts.get(&provider);
+            if account.is_some_and(|account| account.verdict == Verdict::Down && account.acts_at.is_none()) {
+                // Those that are new, or are judged anew.
+                self.take_hold(&provider, now, effects);
+            }
         }
     }
 
@@ -96,10 +101,14 @@ impl Steering {
         let Some(state) = self.names.get_mut(name) else { return touched };
         attribute(state, now, effects);
         let rules = Arc::clone(&state.rules);
-        for (judge, candidate) in state.judges.iter_mut().zip(&rules.candidates) {
+        let mut kept: Vec<usize> = Vec::new();
+        for (at, (judge, candidate)) in state.judges.iter_mut().zip(&rules.candidates).enumerate() {
             let verdict = self.tallies.verdict(&candidate.provider);
             let after = judge.entry(verdict, now);
             let before = std::mem::replace(&mut judge.entry, after);
+            if before.fallen.is_some() != after.fallen.is_some() {
+                kept.push(at);
+            }
             let before = if anew { Default::default() } else { before };
             if self.tallies.change(&candidate.provider, &rules.zone, before, after)
                 && !touched.contains(&candidate.provider)
@@ -109,11 +118,12 @@ impl Steering {
             // Without a verdict nothing ends by time; `follow` sees to it once there is one.
             let fell = judge.fell.as_ref().filter(|_| verdict != Verdict::Unknown && after.counted);
             let ends = fell.and_then(|fell| {
-                let ends = [fell.at.after(TOGETHER), fell.at.after(COUNTED_FOR)];
+                let ends = [fell.at.after(TOGETHER), fell.up_until.after(COUNTED_FOR)];
                 ends.into_iter().find(|&end| end > now)
             });
             self.tallies.due.extend(ends.map(|end| (end, Arc::clone(name))));
         }
+        kept.into_iter().for_each(|at| remember(effects, state.key(at)));
         // What cannot be told by then is told by time.
         let open = state.judges.iter().filter_map(|judge| judge.fell.as_ref()).filter(|fell| fell.counts.is_none());
         let told = apart(&rules.candidates).saturating_add(Duration::from_millis(1));
@@ -268,12 +278,17 @@ impl Steering {
     fn follow(&mut self, provider: &str, now: Time, effects: &mut Effects) {
         let Some(account) = self.tallies.accounts.get_mut(provider) else { return };
         let members = std::mem::take(&mut account.members);
+        let mut others = BTreeSet::new();
         for (name, _) in &members {
-            // Fewer have fallen by that, so that a provider that is up remains so.
-            self.enter(name, false, now, effects);
+            others.extend(self.enter(name, false, now, effects));
         }
         if let Some(account) = self.tallies.accounts.get_mut(provider) {
             account.members = members;
+        }
+        // Fewer of its own have fallen by that, so that it remains up. But whose fault others fell by may be told now.
+        others.remove(provider);
+        for other in others {
+            self.judge_provider(&other, now, effects);
         }
     }
 }

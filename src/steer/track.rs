@@ -45,6 +45,8 @@ pub(super) const BRIEF_OUTAGE: Duration = Duration::from_secs(60);
 const BRIEF_ONCE_WITHIN: Duration = Duration::from_secs(3600);
 /// ... asks for this window only.
 const BRIEF_WINDOW: Duration = Duration::from_secs(120);
+/// With its provider impaired or down so many failures in a row are enough: one alone may be a lost packet.
+const HASTY_FALL: u32 = 2;
 /// Share of the window's probes, in percent, that may fail without being confirmed.
 const UNCONFIRMED_PERCENT: u64 = 5;
 
@@ -101,7 +103,7 @@ pub(super) struct Track {
     counted: Time,
     /// A failure in the clean window, or in the ramp, is being looked at again.
     suspect: bool,
-    /// Its provider is impaired or down: one failure is enough.
+    /// Its provider is impaired or down: a failure that is confirmed once is enough.
     pub(super) hasty: bool,
     /// Rounds of probes that have passed on this rung of the ramp.
     passes: u32,
@@ -126,8 +128,8 @@ impl Track {
     }
 
     /// Taken up after a restart. Time that nobody watched is no clean time: a window has at least the brief one left.
-    /// The clock may have been wrong when the memory was stored: nothing lies in the future but the end of a window, and
-    /// that no further than the longest.
+    /// The clock may have been wrong when the memory was stored: nothing lies in the future but the end of a window, or
+    /// of an absolution, and that no further than the longest.
     pub(super) fn restored(mut memory: TrackMemory, candidate: &Candidate, now: Time) -> Self {
         let clean = candidate.judgement.clean;
         let (least, most) = (now.after(BRIEF_WINDOW.min(clean)), now.after(LONGEST_WINDOW.max(clean)));
@@ -138,6 +140,8 @@ impl Track {
         let known = |fell: Time| if fell > now { now.before(BRIEF_OUTAGE) } else { fell };
         memory.fell = memory.fell.map(known);
         memory.fell_before = memory.fell_before.map(known);
+        // Whether it is still the origin's fault, new failures tell.
+        memory.absolved_until = memory.absolved_until.map(|until| until.min(now.after(LONGEST_WINDOW)));
         memory.ramp = memory.ramp.map(|ramp| ramp.restored(&candidate.judgement, now));
         Self { memory, seen: now, passed: now, ..Self::default() }
     }
@@ -239,13 +243,13 @@ impl Track {
         self.window_is_over(now).then(|| self.rise(candidate, now))
     }
 
-    /// A failure that was not confirmed begins the rung anew; two addresses probed in one round are one pass.
+    /// After a failure that was not confirmed the rung's passes are counted anew; two addresses probed in one round are one pass.
     fn pass_in_ramp(&mut self, seen: &Observation, candidate: &Candidate, now: Time) -> Option<String> {
         if std::mem::take(&mut self.suspect) {
             if let Some(why) = self.was_not_confirmed("while it ramped", candidate, now) {
                 return Some(why);
             }
-            self.stand_on(self.memory.ramp.map(|ramp| ramp.again(&candidate.judgement, now)), now);
+            (self.passes, self.passed) = (0, now);
         }
         if seen.began >= self.passed {
             self.passes = self.passes.saturating_add(1);
@@ -304,7 +308,7 @@ impl Track {
         let rule = &candidate.judgement;
         let (failed, of) = self.recent.counts();
         let reason = &fault.reason;
-        if self.in_row >= if self.hasty { 1 } else { rule.fall } {
+        if self.in_row >= if self.hasty { rule.fall.min(HASTY_FALL) } else { rule.fall } {
             let row = match self.in_row {
                 1 => "1 failure".to_owned(),
                 many => format!("{many} failures in a row, last"),

@@ -11,7 +11,17 @@
 //! | two or more at once | asked, and no word yet | wait, 5 s at most |
 //! | two or more | passed, in an inquiry that began after the youngest went dark, within 5 s | count |
 //! | two or more | nobody answered | count, and wait for nobody for a minute |
-//! | two or more, or the only one | failed | count nothing: the family is frozen until anchors pass |
+//! | two or more, or the only one | failed, and have never passed, though a candidate has | count, and wait for nobody for a minute |
+//! | two or more, or the only one | failed | count nothing: the family is frozen |
+//!
+//! Anchors that have never passed are no evidence: a firewall may let nobody out to them. So they are asked at the first
+//! pass of a candidate, and each minute until they have passed once.
+//!
+//! | frozen, and | then |
+//! | --- | --- |
+//! | the anchors pass | it is over |
+//! | two providers have passed, in probes that began since | it is over |
+//! | the only provider has, or any where the anchors have never passed | it is over |
 //!
 //! The clock is doubted when certificates are expired or not yet valid at two providers or more, and no provider has
 //! passed over TLS since: then failures of that kind count nothing until one passes.
@@ -35,6 +45,8 @@ const TRUSTED_FOR: Duration = Duration::from_secs(5);
 const GIVEN_UP_FOR: Duration = Duration::from_secs(60);
 /// While frozen the anchors are asked at this pace.
 const ASKED_EVERY: Duration = Duration::from_secs(5);
+/// Until the anchors have passed once they are asked at this pace, at passes of candidates.
+const MEASURED_EVERY: Duration = Duration::from_secs(60);
 /// Candidates notice one fault so far apart: a round and the limit of a probe by default, and some.
 const AT_ONCE: Duration = Duration::from_secs(15);
 /// Falls that are remembered, so that they can be taken back: by time, and how many at most.
@@ -128,6 +140,10 @@ struct Network {
     asked: Option<Time>,
     /// When the last inquiry that passed began.
     trusted: Option<Time>,
+    /// When the anchors were asked last for no other reason than whether they ever answer.
+    measured: Option<Time>,
+    /// Inquiries that failed before any passed.
+    in_vain: u32,
     given_up_until: Time,
     frozen: Option<Frozen>,
     /// The last freeze: from when failures count nothing, and until when.
@@ -167,18 +183,32 @@ impl Vantage {
         began: Time,
         now: Time,
     ) -> (Worth, Vec<Inquiry>) {
-        let (mut worth, mut inquiries) = (Worth::Counts, Vec::new());
+        let (mut worth, mut inquiries) = (None, Vec::new());
         for &family in families {
             let (here, asks) = self.networks[family as usize].fails(provider, began, now);
-            worth = worth.max(here);
+            // What fails in all families fails also in the one that is best believed.
+            worth = Some(worth.map_or(here, |known: Worth| known.min(here)));
             inquiries.extend(asks.then_some(Inquiry::Anchors(family)));
         }
-        (worth, inquiries)
+        (worth.unwrap_or(Worth::Counts), inquiries)
     }
 
     /// A candidate of this provider passed.
-    pub(super) fn passes(&mut self, provider: &Arc<str>, family: Family, began: Time) -> Option<Turn> {
-        self.networks[family as usize].passes(provider, began).then_some(Turn::Released(family))
+    pub(super) fn passes(
+        &mut self,
+        provider: &Arc<str>,
+        family: Family,
+        began: Time,
+        now: Time,
+    ) -> (Option<Turn>, Option<Inquiry>) {
+        let network = &mut self.networks[family as usize];
+        let turn = network.passes(family, provider, began, now);
+        (turn, network.is_to_be_measured(now).then_some(Inquiry::Anchors(family)))
+    }
+
+    /// Inquiries to the anchors of this family that failed, while none has ever passed.
+    pub(super) fn asked_in_vain(&self, family: Family) -> u32 {
+        self.networks[family as usize].in_vain
     }
 
     /// A certificate of this provider is expired or not yet valid.
@@ -288,6 +318,10 @@ impl Network {
         if self.frozen.is_some() {
             return (Worth::Nothing, false);
         }
+        if self.over.is_some_and(|(from, until)| began >= from && began < until) {
+            // Its probe was under way when the freeze ended.
+            return (Worth::Nothing, false);
+        }
         if !self.sights.contains_key(provider) {
             self.sights.insert(Arc::clone(provider), Sight::default());
         }
@@ -326,33 +360,80 @@ impl Network {
         self.dark == 1 && self.sights.len() == 1
     }
 
-    /// Tells whether what waits is to wait no longer.
-    fn passes(&mut self, provider: &Arc<str>, began: Time) -> bool {
+    fn passes(&mut self, family: Family, provider: &Arc<str>, began: Time, now: Time) -> Option<Turn> {
         if !self.sights.contains_key(provider) {
             self.sights.insert(Arc::clone(provider), Sight::default());
         }
-        let Some(sight) = self.sights.get_mut(provider) else { return false };
+        let sight = self.sights.get_mut(provider)?;
         sight.passed = sight.passed.max(Some(began));
-        if sight.dark_since.is_none_or(|since| began < since) {
-            return false;
+        let is_new_light = sight.dark_since.is_some_and(|since| began >= since);
+        if is_new_light {
+            sight.dark_since = None;
+            self.dark -= 1;
         }
-        sight.dark_since = None;
-        self.dark -= 1;
-        self.dark < SEVERAL
+        match &self.frozen {
+            Some(frozen) => {
+                let why = self.light_since(frozen.since)?;
+                self.thaws(family, &why, now)
+            }
+            None => (is_new_light && self.dark < SEVERAL).then_some(Turn::Released(family)),
+        }
+    }
+
+    /// Why the network works whatever the anchors say: enough providers have passed probes that began since.
+    fn light_since(&self, frozen: Time) -> Option<String> {
+        let passed = self.sights.iter().filter(|(_, sight)| sight.passed.is_some_and(|passed| passed >= frozen));
+        let whose: Vec<&str> = passed.map(|(id, _)| &**id).collect();
+        let enough = if self.trusted.is_none() { 1 } else { SEVERAL.min(self.sights.len()) };
+        (whose.len() >= enough).then(|| format!("candidates of {} pass again", whose.join(" and ")))
+    }
+
+    fn thaws(&mut self, family: Family, why: &str, now: Time) -> Option<Turn> {
+        let frozen = self.frozen.take()?;
+        self.over = Some((frozen.began, now));
+        self.dark = 0;
+        self.sights.values_mut().for_each(|sight| sight.dark_since = None);
+        let why = format!("{why} after {} s", now.since(frozen.since).as_secs());
+        Some(Turn::Thawed { what: Doubted::Network(family), why })
+    }
+
+    /// Whether the anchors are to be asked whether they ever answer. They are taken to be.
+    fn is_to_be_measured(&mut self, now: Time) -> bool {
+        let is_due = self.measured.is_none_or(|at| now.since(at) >= MEASURED_EVERY);
+        let asks = self.trusted.is_none() && self.asked.is_none() && is_due;
+        if asks {
+            self.measured = Some(now);
+        }
+        asks
+    }
+
+    /// That they fail says nothing: they have never passed, though candidates have.
+    fn anchors_say_nothing(&self) -> bool {
+        self.trusted.is_none() && self.sights.values().any(|sight| sight.passed.is_some())
     }
 
     fn found(&mut self, family: Family, finding: &Finding, now: Time) -> Option<Turn> {
-        self.asked = None;
+        let passes = matches!(finding.outcome, Outcome::Pass { .. });
+        if passes {
+            self.trusted = self.trusted.max(Some(finding.began));
+            self.in_vain = 0;
+        } else if self.trusted.is_none() {
+            self.in_vain = self.in_vain.saturating_add(1);
+        }
+        if self.frozen.is_none() && self.asked.is_some_and(|asked| finding.began < asked) {
+            // It began before what is waited for was asked.
+            return None;
+        }
+        let was_asked = self.asked.take().is_some();
         self.given_up_until = Time(0);
         match &finding.outcome {
-            Outcome::Pass { .. } => {
-                self.trusted = self.trusted.max(Some(finding.began));
-                let Some(frozen) = self.frozen.take() else { return Some(Turn::Released(family)) };
-                self.over = Some((frozen.began, now));
-                self.dark = 0;
-                self.sights.values_mut().for_each(|sight| sight.dark_since = None);
-                let why = format!("the anchors answer again after {} s", now.since(frozen.since).as_secs());
-                Some(Turn::Thawed { what: Doubted::Network(family), why })
+            Outcome::Pass { .. } if self.frozen.is_none() => Some(Turn::Released(family)),
+            Outcome::Pass { .. } => self.thaws(family, "the anchors answer again", now),
+            Outcome::Fail(_) if self.frozen.is_none() && self.anchors_say_nothing() => {
+                if was_asked {
+                    self.given_up_until = now.after(GIVEN_UP_FOR);
+                }
+                Some(Turn::Released(family))
             }
             Outcome::Fail(fault) => {
                 if let Some(frozen) = &mut self.frozen {

@@ -1,7 +1,8 @@
 //! Who answers: from the ranks of a name's candidates to the weights of those that serve.
 //!
 //! State outranks level. Ranks: up (ramping included, or impaired in one address family alone); then unknown and recovering; then
-//! impaired, or not ready (never passed, and failed at its last probe). Down has no rank. Within a rank the first level
+//! impaired, or not ready (never passed, and failed at its last probe); last who counts as down by its provider alone, and
+//! has passed since that fell (doomed). Down has no rank. Within a rank the first level
 //! of `prefer` that has a candidate serves, then standbys. The best serve by weight.
 //!
 //! This table is the test's table too. The candidates: `a` (first level, weight 70), `b` (first level, weight 30), `c`
@@ -30,6 +31,10 @@
 //! | down | not-ready | impaired | down | b 100 |
 //! | down | down | not-ready | impaired | c 100 |
 //! | down | down | down | not-ready | s 100 |
+//! | up | doomed | doomed | doomed | a 100 |
+//! | doomed | doomed | not-ready | down | c 100 |
+//! | down | doomed | doomed | doomed | b 100 |
+//! | down | down | down | doomed | s 100 |
 //! | down | down | down | down | nobody |
 //!
 //! Within a rank those at risk of breaking at a known moment (a certificate about to end: `readiness`) come after all
@@ -51,6 +56,8 @@ pub(super) enum Rank {
     Unsure,
     /// Impaired, or not ready.
     Poor,
+    /// Counts as down by its provider, be it that it passes.
+    Doomed,
 }
 
 impl Rank {
@@ -183,6 +190,7 @@ mod tests {
         match word {
             "alone" => Rank::of(Standing::Impaired, true, true),
             "not-ready" => Rank::of(Standing::Unknown, false, true),
+            "doomed" => Some(Rank::Doomed),
             word => Rank::of(standing(word), false, false),
         }
     }
@@ -207,7 +215,7 @@ mod tests {
             .filter_map(|line| line.strip_prefix("//! | "))
             .filter(|row| !row.starts_with("a |") && !row.starts_with("---"))
             .collect();
-        assert_eq!(rows.len(), 22);
+        assert_eq!(rows.len(), 26);
         for row in rows {
             let cells: Vec<&str> = row.trim_end_matches('|').split('|').map(str::trim).collect();
             let contenders = [

@@ -53,6 +53,8 @@ pub enum StoreError {
     Gone(String),
     #[error("the store is closed")]
     Closed,
+    #[error("another one is being made; ask again")]
+    Busy,
     #[error("{0} batches wait for the store already, which is the limit")]
     Full(usize),
     #[error("{what} takes {size} octets, and {limit} is the limit")]

@@ -98,7 +98,7 @@ pub use folder::SET_ASIDE_KEPT;
 pub use health::{Condition, Counts, Health};
 pub use ledger::{DAYS_KEPT, HOURS_KEPT, KeptLedgerFiles, Served, ServedQuery};
 pub use opening::{OpenState, Opened, open};
-pub use past::Past;
+pub use past::{Past, clients};
 pub use texts::KeptTexts;
 
 use crate::steer::time::Time;

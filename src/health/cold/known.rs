@@ -3,9 +3,9 @@
 //! | a look says | it counts when |
 //! | --- | --- |
 //! | all servers asked are wrong | servers of that zone have answered well since the start |
-//! | ... and nobody said anything at all | ... and, where other zones are known, one of them answered within 2 min |
+//! | ... and nobody said anything at all | ... and, where other zones are known, one of them answered within 2 min, or twice the time between two looks |
 //! | a family has no addresses, another has | it had some within the last hour |
-//! | nothing (whom to ask is not known) | never |
+//! | nothing (whom to ask is not known), or what does not count | never: for 60 s it is as it was known |
 //!
 //! A family that has been gone for an hour was taken away on purpose. A restart forgets all of it: for its first look a
 //! target is as its servers say.
@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::look::{Looked, Resolves, Turn, family};
+use super::look::{Fails, Looked, Resolves, Turn, family};
 use crate::steer::time::Time;
 
 /// Between two looks at a target that is in doubt.
@@ -23,6 +23,9 @@ const DOUBT_PACE: Duration = Duration::from_secs(1);
 const VANISHED_FOR: Duration = Duration::from_secs(3600);
 /// Silence of all servers of a zone counts while another zone's answered no longer ago than this.
 const OTHERS_ANSWERED: Duration = Duration::from_secs(120);
+
+/// What was known stays for so long though looks say nothing.
+const HOLDS: Duration = Duration::from_secs(60);
 
 /// What rounds are told of a target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,8 +64,17 @@ pub enum Need {
     Wait,
 }
 
-/// When servers of each zone answered well last.
-pub type Zones = HashMap<String, Time>;
+/// What is known of each zone.
+pub type Zones = HashMap<String, Zone>;
+
+/// A zone whose servers have answered well.
+#[derive(Clone, Copy, Debug)]
+pub struct Zone {
+    /// When they did last.
+    pub answered: Time,
+    /// When they were asked last.
+    pub asked: Time,
+}
 
 /// One target.
 #[derive(Debug, Default)]
@@ -73,6 +85,8 @@ pub struct Known {
     /// An address of each family, and when it was seen last.
     had: [Option<(IpAddr, Time)>; 2],
     verdict: Verdict,
+    /// When a look said something last.
+    said: Option<Time>,
 }
 
 impl Known {
@@ -114,21 +128,22 @@ impl Known {
         Turn { server: self.looks, had, asks_all: self.verdict.is_bad() }
     }
 
-    /// A look has ended.
-    pub fn take(&mut self, looked: Looked, zones: &mut Zones, now: Time) {
-        self.verdict = match looked {
-            Looked::Unknown(_) => Verdict::default(),
-            Looked::Fails(fails) => {
-                let counts =
-                    zones.contains_key(&fails.zone) && (!fails.is_silence || others_answer(zones, &fails.zone, now));
-                Verdict { fails: counts.then_some(fails.reason), is_known: counts, ..Verdict::default() }
-            }
-            Looked::Resolves(resolves) => self.resolves(resolves, zones, now),
+    /// A look has ended, of those that are made `every` so often.
+    pub fn take(&mut self, looked: Looked, zones: &mut Zones, every: Duration, now: Time) {
+        let said = match looked {
+            Looked::Unknown(_) => None,
+            Looked::Fails(fails) => fails_that_count(fails, zones, every, now),
+            Looked::Resolves(resolves) => Some(self.resolves(resolves, zones, now)),
         };
+        match said {
+            Some(verdict) => (self.verdict, self.said) = (verdict, Some(now)),
+            None if self.said.is_some_and(|said| now.since(said) < HOLDS) => self.verdict.is_known = false,
+            None => self.verdict = Verdict::default(),
+        }
     }
 
     fn resolves(&mut self, resolves: Resolves, zones: &mut Zones, now: Time) -> Verdict {
-        zones.extend(resolves.zones.into_iter().map(|zone| (zone, now)));
+        zones.extend(resolves.zones.into_iter().map(|zone| (zone, Zone { answered: now, asked: now })));
         let mut vanished = Vec::new();
         for (at, found) in resolves.families.into_iter().enumerate() {
             let Some(had) = self.had.get_mut(at) else { continue };
@@ -150,15 +165,21 @@ fn is_recent(had: Option<(IpAddr, Time)>, now: Time) -> Option<IpAddr> {
     had.filter(|(_, seen)| now.since(*seen) < VANISHED_FOR).map(|(address, _)| address)
 }
 
+fn fails_that_count(fails: Fails, zones: &mut Zones, every: Duration, now: Time) -> Option<Verdict> {
+    zones.get_mut(&fails.zone)?.asked = now;
+    let counts = !fails.is_silence || others_answer(zones, &fails.zone, every, now);
+    counts.then(|| Verdict { fails: Some(fails.reason), is_known: true, ..Verdict::default() })
+}
+
 /// Whether it is likely that authoritative servers can be heard from here at all.
-fn others_answer(zones: &Zones, silent: &str, now: Time) -> bool {
+fn others_answer(zones: &Zones, silent: &str, every: Duration, now: Time) -> bool {
+    let lately = OTHERS_ANSWERED.max(every * 2);
     let mut others = zones.iter().filter(|(zone, _)| *zone != silent).peekable();
-    others.peek().is_none() || others.any(|(_, answered)| now.since(*answered) < OTHERS_ANSWERED)
+    others.peek().is_none() || others.any(|(_, other)| now.since(other.answered) < lately)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::look::Fails;
     use super::*;
 
     const MINUTE: Duration = Duration::from_secs(60);
@@ -186,28 +207,36 @@ mod tests {
     #[test]
     fn what_has_never_worked_says_nothing() {
         let (mut known, mut zones) = (Known::default(), Zones::default());
-        known.take(fails(false), &mut zones, Time(0));
+        known.take(fails(false), &mut zones, MINUTE, Time(0));
         assert!(!known.verdict().is_bad() && !known.verdict().is_known);
-        known.take(both(), &mut zones, Time(1_000));
-        known.take(fails(false), &mut zones, Time(2_000));
+        known.take(both(), &mut zones, MINUTE, Time(1_000));
+        known.take(fails(false), &mut zones, MINUTE, Time(2_000));
         assert_eq!(known.verdict().fails.as_deref(), Some("SERVFAIL"));
-        known.take(Looked::Unknown("no NS records".to_owned()), &mut zones, Time(3_000));
-        assert!(!known.verdict().is_bad());
+        for (now, is_bad) in [(3_000, true), (61_999, true), (62_000, false)] {
+            known.take(Looked::Unknown("no NS records".to_owned()), &mut zones, MINUTE, Time(now));
+            assert_eq!((known.verdict().is_bad(), known.verdict().is_known), (is_bad, false), "{now}");
+        }
         // The zone is known by another target.
         let mut other = Known::default();
-        other.take(fails(false), &mut zones, Time(4_000));
+        other.take(fails(false), &mut zones, MINUTE, Time(4_000));
         assert!(other.verdict().is_bad());
     }
 
     #[test]
     fn silence_counts_while_others_are_heard() {
-        for (other_answered, counts) in [(None, true), (Some(200_000), true), (Some(10_000), false)] {
+        for (other_answered, every, counts) in [
+            (None, MINUTE, true),
+            (Some(200_000), MINUTE, true),
+            (Some(10_000), MINUTE, false),
+            (Some(10_000), 5 * MINUTE, true),
+        ] {
             let (mut known, mut zones) = (Known::default(), Zones::default());
-            known.take(both(), &mut zones, Time(0));
-            zones.extend(other_answered.map(|at| ("other.example".to_owned(), Time(at))));
-            known.take(fails(true), &mut zones, Time(250_000));
+            known.take(both(), &mut zones, MINUTE, Time(0));
+            let zone = |at| Zone { answered: Time(at), asked: Time(at) };
+            zones.extend(other_answered.map(|at| ("other.example".to_owned(), zone(at))));
+            known.take(fails(true), &mut zones, every, Time(250_000));
             assert_eq!(known.verdict().is_bad(), counts, "{other_answered:?}");
-            known.take(fails(false), &mut zones, Time(250_000));
+            known.take(fails(false), &mut zones, MINUTE, Time(250_000));
             assert!(known.verdict().is_bad(), "a code is said by somebody");
         }
     }
@@ -215,14 +244,14 @@ mod tests {
     #[test]
     fn a_family_that_vanished_is_gone_for_an_hour() {
         let (mut known, mut zones) = (Known::default(), Zones::default());
-        known.take(resolves(Some("192.0.2.1"), None), &mut zones, Time(0));
+        known.take(resolves(Some("192.0.2.1"), None), &mut zones, MINUTE, Time(0));
         assert!(!known.verdict().is_bad(), "it never had any");
-        known.take(both(), &mut zones, Time(1_000));
+        known.take(both(), &mut zones, MINUTE, Time(1_000));
         let gone = || resolves(Some("192.0.2.1"), None);
         for (minutes, expected) in [(1, true), (59, true), (61, false)] {
             let now = Time(1_000).after(MINUTE * minutes);
             assert_eq!(known.next_turn(now).had, [true, expected]);
-            known.take(gone(), &mut zones, now);
+            known.take(gone(), &mut zones, MINUTE, now);
             assert_eq!(known.verdict().is_bad(), expected, "{minutes}");
             if expected {
                 let vanished = &known.verdict().vanished;
@@ -238,7 +267,7 @@ mod tests {
         assert_eq!(known.need(false, MINUTE, Time(0)), Need::Look);
         known.begins(Time(0));
         assert_eq!(known.need(true, MINUTE, Time(90_000)), Need::Nothing);
-        known.take(both(), &mut zones, Time(100));
+        known.take(both(), &mut zones, MINUTE, Time(100));
         known.ends();
         for (fails_to_resolve, now, need) in [
             (false, 59_999, Need::Nothing),
@@ -248,7 +277,7 @@ mod tests {
         ] {
             assert_eq!(known.need(fails_to_resolve, MINUTE, Time(now)), need, "{now}");
         }
-        known.take(fails(false), &mut zones, Time(60_100));
+        known.take(fails(false), &mut zones, MINUTE, Time(60_100));
         assert_eq!(known.need(false, MINUTE, Time(999)), Need::Nothing);
         assert_eq!(known.need(false, MINUTE, Time(61_000)), Need::LookAndWait);
         known.begins(Time(61_000));

@@ -32,7 +32,8 @@ pub const MAX_STEPS: usize = 8;
 const MORE_SERVERS: usize = 3;
 /// NS records of one zone that are looked at.
 const MAX_SERVERS: usize = 16;
-/// For the address of a server.
+/// For the servers of a zone, and for the address of one.
+const SERVERS_LIMIT: Duration = Duration::from_secs(2);
 const ADDRESS_LIMIT: Duration = Duration::from_secs(1);
 const DNS: u16 = 53;
 
@@ -99,9 +100,10 @@ pub async fn look(rounds: &Arc<Rounds>, target: &str, turn: Turn) -> Looked {
             },
         };
         let zone = servers.zone.to_ascii().trim_end_matches('.').to_ascii_lowercase();
-        let statements = rounds.ask_some(&servers, &name, turn).await;
+        let (statements, not_asked) = rounds.ask_some(&servers, &name, turn).await;
         if statements.is_empty() {
-            return Looked::Unknown(format!("no server of {zone} can be asked from here"));
+            let why = not_asked.map(|why| format!(": {why}")).unwrap_or_default();
+            return Looked::Unknown(format!("no server of {zone} can be asked from here{why}"));
         }
         let came_to = step(&zone, &statements);
         debug!(target, %name, zone, ?came_to, "authoritative servers asked");
@@ -116,6 +118,10 @@ pub async fn look(rounds: &Arc<Rounds>, target: &str, turn: Turn) -> Looked {
                 warning = warning.or(more);
             }
             Step::Referral(Referral { zone, servers }) => referred = Some(Servers { zone, servers }),
+            // Those that could not be asked may not be silent.
+            Step::Fails { is_silence: true, .. } if not_asked.is_some() => {
+                return Looked::Unknown(not_asked.unwrap_or_default());
+            }
             Step::Fails { reason, is_silence } => return Looked::Fails(Fails { zone, reason, is_silence }),
         }
     }
@@ -128,7 +134,8 @@ impl Rounds {
         if let Some(known) = self.cold.servers(name, (self.clock)(), false) {
             return Ok(known);
         }
-        match self.find_servers(name).await {
+        let found = tokio::time::timeout(SERVERS_LIMIT, self.find_servers(name)).await;
+        match found.unwrap_or_else(|_| Err(format!("the servers of {name} are not found in time"))) {
             Ok(found) => {
                 self.cold.found_servers(name.clone(), found.clone(), (self.clock)());
                 Ok(found)
@@ -151,58 +158,82 @@ impl Rounds {
         Err(format!("no NS records above {name} are known"))
     }
 
-    /// Asks one server, and others if it does not answer well. Servers that cannot be asked from here are left out.
-    async fn ask_some(&self, servers: &Servers, name: &Name, turn: Turn) -> Vec<Statement> {
+    /// Asks one server, and others if it does not answer well. Servers that cannot be asked from here are left out; where
+    /// that is this machine's fault or its resolver's, it says why.
+    async fn ask_some(&self, servers: &Servers, name: &Name, turn: Turn) -> (Vec<Statement>, Option<String>) {
         let count = servers.servers.len();
         let server = |step: usize| (step < count).then(|| &servers.servers[turn.server.wrapping_add(step) % count]);
-        let ask = |step: usize| async move { self.ask_one(&servers.zone, server(step)?, name).await };
+        let ask = |step: usize| async move {
+            match server(step) {
+                Some(server) => self.ask_one(&servers.zone, server, name).await,
+                None => Ok(None),
+            }
+        };
         const { assert!(MORE_SERVERS == 3) };
         if turn.asks_all {
             let all = tokio::join!(ask(0), ask(1), ask(2), ask(3));
-            return [all.0, all.1, all.2, all.3].into_iter().flatten().collect();
+            return sorted([all.0, all.1, all.2, all.3]);
         }
         let first = ask(0).await;
-        if first.as_ref().is_some_and(|statement| statement.is_good(turn.had)) {
-            return first.into_iter().collect();
+        if let Ok(Some(statement)) = &first
+            && statement.is_good(turn.had)
+        {
+            return sorted([first]);
         }
         let more = tokio::join!(ask(1), ask(2), ask(3));
-        [first, more.0, more.1, more.2].into_iter().flatten().collect()
+        sorted([first, more.0, more.1, more.2])
     }
 
-    /// What one server says of both families. None: there is no way from here to it.
-    async fn ask_one(&self, zone: &Name, server: &NameServer, name: &Name) -> Option<Statement> {
-        let statement = match self.way_to(server).await? {
+    /// What one server says of both families. None: there is no way from here to it. The error: it could not be asked, for
+    /// a reason of this machine's or its resolver's own.
+    async fn ask_one(&self, zone: &Name, server: &NameServer, name: &Name) -> Result<Option<Statement>, String> {
+        let Some(way) = self.way_to(server).await? else { return Ok(None) };
+        let statement = match way {
             Some(at) => {
                 let ask = |rtype| async move {
-                    let answer = exchange::ask(at, name, rtype).await;
-                    answer.map_or(Said::Wrong(Wrong::Silent), |answer| read(&answer, zone, name, rtype))
+                    let answer = exchange::ask(at, name, rtype).await?;
+                    let said = answer.map_or(Said::Wrong(Wrong::Silent), |answer| read(&answer, zone, name, rtype));
+                    Ok::<Said, String>(said)
                 };
-                let (v4, v6) = tokio::join!(ask(RecordType::A), ask(RecordType::AAAA));
+                let (v4, v6) = tokio::try_join!(ask(RecordType::A), ask(RecordType::AAAA))?;
                 Statement([v4, v6])
             }
             None => Statement([Said::Wrong(Wrong::Nowhere), Said::Wrong(Wrong::Nowhere)]),
         };
         let word = statement.wrong().map_or("good", |wrong| wrong.word());
         counter!("pointsman_authoritative_answers_total", "outcome" => word).increment(1);
-        Some(statement)
+        Ok(Some(statement))
     }
 
-    /// Where a server is asked. Outer none: not from here. Inner none: it has no address.
-    pub(super) async fn way_to(&self, server: &NameServer) -> Option<Option<SocketAddr>> {
+    /// Where a server is asked. Outer none: not from here. Inner none: it has no address. The error: the resolver tells
+    /// neither.
+    pub(super) async fn way_to(&self, server: &NameServer) -> Result<Option<Option<SocketAddr>>, String> {
         let addresses = if server.glue.is_empty() {
-            let found = self.targets.resolve(&server.name.to_ascii(), &[], ADDRESS_LIMIT).await;
-            match found {
+            match self.targets.find(&server.name.to_ascii(), &[], ADDRESS_LIMIT).await {
                 Ok(found) => found.addresses,
-                Err(_) => return Some(None),
+                Err(nothing) if nothing.is_unheard() => return Err(format!("{}: {nothing}", server.name)),
+                Err(_) => return Ok(Some(None)),
             }
         } else {
             server.glue.clone()
         };
         let may_ask = |address: &IpAddr| self.settings.allow_private || reach::special_kind(*address).is_none();
-        let way = addresses.into_iter().find(|address| may_ask(address) && self.routes.reach(*address))?;
+        let way = addresses.into_iter().find(|address| may_ask(address) && self.routes.reach(*address));
         let port = self.settings.ports.get(&DNS).copied().unwrap_or(DNS);
-        Some(Some(SocketAddr::new(way, port)))
+        Ok(way.map(|way| Some(SocketAddr::new(way, port))))
     }
+}
+
+/// The statements, and why there is none of a server that was to be asked.
+fn sorted<const N: usize>(asked: [Result<Option<Statement>, String>; N]) -> (Vec<Statement>, Option<String>) {
+    let (mut statements, mut not_asked) = (Vec::new(), None);
+    for one in asked {
+        match one {
+            Ok(statement) => statements.extend(statement),
+            Err(why) => not_asked = Some(why),
+        }
+    }
+    (statements, not_asked)
 }
 
 /// The families by their place in pairs.

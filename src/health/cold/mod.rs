@@ -30,7 +30,7 @@ use metrics::counter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::{info, warn};
 
-use self::known::{Known, Need, Zones};
+use self::known::{Known, Need, Zone};
 pub use self::known::{Vanished, Verdict};
 use self::look::{Looked, Servers, look};
 pub use self::subnets::honours_subnets;
@@ -61,7 +61,7 @@ pub struct Cold {
     every: Duration,
     targets: Mutex<Held<Arc<str>, Arc<Entry>>>,
     servers: Mutex<Held<Name, (Servers, Time)>>,
-    zones: Mutex<Zones>,
+    zones: Mutex<Held<String, Zone>>,
     paced: Arc<Semaphore>,
     /// When the next look of the pace may begin.
     next_paced: Mutex<Time>,
@@ -207,19 +207,23 @@ impl Rounds {
         let (turned, verdict) = {
             let mut known = lock(&under_way.0.known);
             let before = known.verdict().clone();
-            known.take(looked, &mut lock(&self.cold.zones), ended);
+            let mut zones = lock(&self.cold.zones);
+            let forget_after = FORGET_AFTER.max(self.cold.every * 2);
+            zones.sweep(|zone| ended.since(zone.asked) < forget_after);
+            known.take(looked, &mut zones.map, self.cold.every, ended);
+            drop(zones);
             let verdict = known.verdict().clone();
             log(target, &before, &verdict);
             (!before.is_bad() && verdict.is_bad(), verdict)
         };
-        let outcome = if verdict.fails.is_some() {
+        let outcome = if !verdict.is_known {
+            "unknown"
+        } else if verdict.fails.is_some() {
             "fails"
         } else if !verdict.vanished.is_empty() {
             "family-gone"
-        } else if verdict.is_known {
-            "resolves"
         } else {
-            "unknown"
+            "resolves"
         };
         counter!("pointsman_authoritative_looks_total", "outcome" => outcome).increment(1);
         drop(under_way);
@@ -241,7 +245,7 @@ impl Drop for UnderWay {
 
 /// A line when what is known changes.
 fn log(target: &str, before: &Verdict, now: &Verdict) {
-    if before == now {
+    if *before == (Verdict { is_known: before.is_known, ..now.clone() }) {
         return;
     }
     let gone: Vec<&str> = now.vanished.iter().map(|vanished| vanished.reason.as_str()).collect();

@@ -57,9 +57,9 @@ pub async fn honours_subnets(rounds: &Arc<Rounds>, target: &str) -> Option<bool>
 /// The answer of the first server that can be asked and gives one, of two at most.
 async fn ask(rounds: &Arc<Rounds>, servers: &Servers, name: &Name, network: Ipv4Addr) -> Option<Message> {
     for server in servers.servers.iter().take(2) {
-        let Some(Some(at)) = rounds.way_to(server).await else { continue };
+        let Ok(Some(Some(at))) = rounds.way_to(server).await else { continue };
         let subnet = ClientSubnet::new(IpAddr::V4(network), PREFIX, 0);
-        if let Some(answer) = exchange::ask_for(at, name, RecordType::A, Some(subnet)).await {
+        if let Ok(Some(answer)) = exchange::ask_for(at, name, RecordType::A, Some(subnet)).await {
             return Some(answer);
         }
     }

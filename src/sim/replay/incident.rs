@@ -17,15 +17,15 @@ use crate::steer::time::Time;
 /// The largest file, in octets.
 pub const MAX_FILE: usize = 4 << 20;
 /// The most spans in one file.
-const MAX_SPANS: usize = 10_000;
+pub const MAX_SPANS: usize = 10_000;
 /// The longest replay.
-const LONGEST: Duration = Duration::from_secs(14 * 86_400);
+pub const LONGEST: Duration = Duration::from_secs(14 * 86_400);
 /// The shortest `every` of a span that comes and goes.
 const SHORTEST_SLOT: Duration = Duration::from_secs(1);
 /// Calm before the first span, where `begin` is not given: half an hour fills every ring and starts with everyone up.
-const BEFORE: Duration = Duration::from_secs(30 * 60);
+pub const BEFORE: Duration = Duration::from_secs(30 * 60);
 /// What is watched after the last span, where `end` is not given: the longest clean window and a ramp, twice.
-const AFTER: Duration = Duration::from_secs(3 * 3_600);
+pub const AFTER: Duration = Duration::from_secs(3 * 3_600);
 /// The provider that most names prefer.
 pub const PREFERRED: &str = "preferred";
 /// Every provider, or every name.

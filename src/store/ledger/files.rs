@@ -90,7 +90,7 @@ pub(super) fn encode_accounts<'a>(accounts: impl Iterator<Item = &'a (u32, Accou
 pub(super) fn read_accounts(folder: &Path) -> Result<(Vec<(u32, Account)>, usize), Damage> {
     let octets = match fs::read(folder.join(ACCOUNTS)) {
         Ok(octets) => octets,
-        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
+        Err(why) if is_none(why.kind()) => return Ok((Vec::new(), 0)),
         Err(why) => return Err(why.into()),
     };
     let lines = octets.split(|octet| *octet == b'\n').filter(|line| !line.is_empty());
@@ -102,6 +102,11 @@ pub(super) fn read_accounts(folder: &Path) -> Result<(Vec<(u32, Account)>, usize
         }
     }
     Ok((accounts, damaged))
+}
+
+/// Whether that says that there is no such file: where the folder is none there is none either.
+pub(super) fn is_none(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn account(line: &[u8]) -> Option<(u32, Account)> {

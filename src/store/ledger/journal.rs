@@ -11,10 +11,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::path::Path;
 
 use super::Damage;
+use super::files::is_none;
 use super::octets::{put, put_accounts, take, take_accounts, take_small};
 use crate::steer::ledger::{HOUR, Line, Open, Run, Running};
 use crate::steer::time::Time;
@@ -160,7 +160,7 @@ fn take_record<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 pub(super) fn read(path: &Path) -> Result<Option<Book>, Damage> {
     match fs::read(path) {
         Ok(octets) => decode(&octets).map(Some),
-        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(why) if is_none(why.kind()) => Ok(None),
         Err(why) => Err(why.into()),
     }
 }

@@ -19,6 +19,14 @@
 //!
 //! Where the disk takes nothing, that is said once and told by [`KeptLedgerFiles::failing`]; everything is tried again with each
 //! batch, and when it works again nothing is missing, as long as the server runs on.
+//!
+//! # What cannot be read at the start
+//!
+//! | what | then |
+//! | --- | --- |
+//! | the disk does not give the accounts or the journal | nothing is kept or changed until the next start: other accounts would get the numbers of those that are not known |
+//! | the journal is damaged | it is set aside, and this run lacks something |
+//! | accounts are damaged | their numbers are given to nobody; a time in which they answered lacks something |
 
 mod files;
 mod journal;
@@ -32,7 +40,7 @@ use std::io;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 use std::time::{Duration, Instant};
 
 pub use served::{Served, ServedQuery};
@@ -67,6 +75,15 @@ impl Damage {
     fn of(self, file: &str) -> Self {
         Self::Of(file.to_owned(), Box::new(self))
     }
+
+    /// Whether the disk did not give what stands there: it may the next time.
+    fn is_of_the_disk(&self) -> bool {
+        match self {
+            Self::Io(_) => true,
+            Self::Of(_, why) => why.is_of_the_disk(),
+            Self::Version(_) | Self::Octets(_) => false,
+        }
+    }
 }
 
 /// The ledger of one data folder. Clones reach the same one.
@@ -84,6 +101,8 @@ struct Inner {
     writer: Mutex<Writer>,
     /// Held while pages are read, and by who removes some.
     reading: RwLock<()>,
+    /// Held by who adds up a time: it reads all its pages, and one after the other is soon enough.
+    adding_up: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -109,8 +128,14 @@ struct Batch {
 impl KeptLedgerFiles {
     /// Takes up what stands in the folder; nothing is changed before the first batch. Blocks for as long as the disk takes.
     pub(super) fn open(folder: &Path, limit: Duration) -> (Self, KeptLedger) {
-        let (kept, writer) = take_up(folder);
-        let state = Mutex::default();
+        let mut state = State::default();
+        let (kept, writer) = take_up(folder).unwrap_or_else(|why| {
+            tracing::error!(%why, folder = %folder.display(), "the ledger cannot be read: nothing of it is kept until the next start");
+            state.failing = Some(format!("{}: {why}", folder.display()));
+            state.closed = true;
+            (KeptLedger::default(), Writer::default())
+        });
+        let state = Mutex::new(state);
         let inner = Inner {
             folder: folder.to_owned(),
             limit,
@@ -118,6 +143,7 @@ impl KeptLedgerFiles {
             idle: Condvar::new(),
             writer: Mutex::new(writer),
             reading: RwLock::default(),
+            adding_up: Mutex::default(),
         };
         (Self(Arc::new(inner)), kept)
     }
@@ -177,8 +203,13 @@ impl KeptLedgerFiles {
     /// What was handed over until now, and before, of a time. Blocks.
     ///
     /// # Errors
-    /// `Gone` where it is not kept, or a page cannot be read; `Late`; `Closed`.
+    /// `Gone` where it is not kept, or the disk does not give a page; `Busy` while another is told; `Late`; `Closed`.
     pub(super) fn served(&self, query: &ServedQuery) -> Result<Served, StoreError> {
+        let _alone = match self.0.adding_up.try_lock() {
+            Ok(alone) => alone,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(StoreError::Busy),
+        };
         self.settled(self.0.limit)?;
         self.read(|folder| served::served(folder, query))
     }
@@ -189,9 +220,12 @@ impl KeptLedgerFiles {
     }
 
     fn read<T>(&self, look: impl FnOnce(&Path) -> Result<T, Damage>) -> Result<T, StoreError> {
-        if self.0.state().closed {
-            return Err(StoreError::Closed);
+        let state = self.0.state();
+        if state.closed {
+            let gone = |why| StoreError::Gone(format!("the ledger is not kept: {why}"));
+            return Err(state.failing.clone().map_or(StoreError::Closed, gone));
         }
+        drop(state);
         let _stays = self.0.reading.read().unwrap_or_else(PoisonError::into_inner);
         look(&self.0.folder).map_err(|why| StoreError::Gone(format!("the ledger: {why}")))
     }
@@ -278,13 +312,17 @@ impl State {
 }
 
 /// What a start takes up, and who goes on writing.
-fn take_up(folder: &Path) -> (KeptLedger, Writer) {
+///
+/// # Errors
+/// The disk does not give what stands there.
+fn take_up(folder: &Path) -> Result<(KeptLedger, Writer), Damage> {
     let (book, left) = match journal::read(&folder.join(files::JOURNAL)) {
         Ok(None) => (journal::Book::default(), Left::Nothing),
         Ok(Some(book)) => {
             let left = Left::Open(book.hour);
             (book, left)
         }
+        Err(why) if why.is_of_the_disk() => return Err(why.of(files::JOURNAL)),
         Err(why) => {
             tracing::error!(%why, folder = %folder.display(), "the ledger's open hour cannot be read and is set aside");
             (journal::Book::default(), Left::Damaged)
@@ -293,35 +331,39 @@ fn take_up(folder: &Path) -> (KeptLedger, Writer) {
     if book.torn > 0 {
         tracing::warn!(octets = book.torn, "the ledger's last write was torn by a crash");
     }
-    let (all, damaged) = files::read_accounts(folder).unwrap_or_else(|why| {
-        tracing::error!(%why, "the ledger's accounts cannot be read");
-        (Vec::new(), 1)
-    });
-    let used = used(folder, &book);
-    let count = all.len();
-    let accounts: Vec<(u32, Account)> = match &used {
-        // Those that no page tells of any longer go.
-        Ok(used) => all.into_iter().filter(|(number, _)| is_in(used, *number)).collect(),
-        Err(_) => all,
-    };
+    let (all, damaged) = files::read_accounts(folder).map_err(|why| why.of(files::ACCOUNTS))?;
+    if damaged > 0 {
+        tracing::error!(damaged, "accounts of the ledger are damaged: what they answered is told of nobody");
+    }
+    let (used, unread) = used(folder, &book);
+    let (count, next) = (all.len(), used.last().map_or(0, |run| run.end));
+    // Those that no page tells of any longer go.
+    let accounts: Vec<_> = all.into_iter().filter(|(number, _)| unread || is_in(&used, *number)).collect();
     let anew = (damaged > 0 || accounts.len() < count).then(|| accounts.clone());
     let writer = Writer::new(folder, book.runs.clone(), anew, left);
-    (KeptLedger { accounts, runs: book.runs, hour: book.hour, lines: book.lines.into_values().collect() }, writer)
+    let lines = book.lines.into_values().collect();
+    Ok((KeptLedger { accounts, next, runs: book.runs, hour: book.hour, lines }, writer))
 }
 
-/// The accounts that pages tell of, as runs of numbers in order.
-fn used(folder: &Path, book: &journal::Book) -> Result<Vec<Range<u32>>, Damage> {
-    let pages = match Pages::list(folder) {
-        Err(why) if why.kind() == io::ErrorKind::NotFound => Pages::default(),
-        pages => pages?,
+/// The accounts that pages tell of, as runs of numbers in order; and whether there may be others, in pages that cannot be read.
+fn used(folder: &Path, book: &journal::Book) -> (Vec<Range<u32>>, bool) {
+    let (pages, mut unread) = match Pages::list(folder) {
+        Ok(pages) => (pages, false),
+        Err(why) => (Pages::default(), !files::is_none(why.kind())),
     };
     let of_days = pages.days.iter().map(|day| files::day(*day));
     let names = of_days
         .chain(pages.hours.iter().filter(|hour| !pages.days.contains(&(*hour / 24))).map(|hour| files::hour(*hour)));
-    let mut runs: BTreeSet<(u32, u32)> = book.lines.keys().map(|account| (*account, account + 1)).collect();
+    let mut runs: BTreeSet<(u32, u32)> =
+        book.lines.keys().map(|account| (*account, account.saturating_add(1))).collect();
     for name in names {
-        let accounts = page::accounts(&folder.join(&name)).map_err(|why| why.of(&name));
-        runs.extend(accounts?.into_iter().map(|run| (run.start, run.end)));
+        match page::accounts(&folder.join(&name)) {
+            Ok(accounts) => runs.extend(accounts.into_iter().map(|run| (run.start, run.end))),
+            Err(why) => {
+                tracing::warn!(%why, file = name, "a page of the ledger cannot be read");
+                unread = true;
+            }
+        }
     }
     let mut united: Vec<Range<u32>> = Vec::new();
     for (start, end) in runs {
@@ -330,7 +372,7 @@ fn used(folder: &Path, book: &journal::Book) -> Result<Vec<Range<u32>>, Damage> 
             None => united.push(start..end),
         }
     }
-    Ok(united)
+    (united, unread)
 }
 
 fn is_in(runs: &[Range<u32>], number: u32) -> bool {

@@ -13,7 +13,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
 
@@ -107,7 +107,10 @@ pub(super) fn read(path: &Path) -> Result<Vec<Line>, Damage> {
 pub(super) fn accounts(path: &Path) -> Result<Vec<Range<u32>>, Damage> {
     let mut file = File::open(path)?;
     let mut octets = vec![0; HEAD];
-    file.read_exact(&mut octets)?;
+    file.read_exact(&mut octets).map_err(|why| match why.kind() {
+        io::ErrorKind::UnexpectedEof => Damage::Octets("it is cut short"),
+        _ => why.into(),
+    })?;
     let (length, _) = lengths(&octets)?;
     file.take(length as u64).read_to_end(&mut octets)?;
     Ok(head(&octets)?.0)

@@ -32,6 +32,8 @@ pub struct Served {
     pub until: Time,
     /// Whether it was widened to days somewhere.
     pub by_day: bool,
+    /// Pages of that time are damaged, or tell of accounts that nobody knows any longer: that is not in the sums.
+    pub lacking: bool,
 }
 
 /// When the server ran.
@@ -47,7 +49,7 @@ pub(super) fn served(folder: &Path, query: &ServedQuery) -> Result<Served, Damag
     pages.hours.split_off(&book.hour);
     let accounts = accounts(folder, query.name.as_deref())?;
     let counted = book.runs.last().map_or(Time(0), |run| run.until);
-    let hours_from = Time(u64::from(*pages.hours.first().unwrap_or(&book.hour)) * HOUR);
+    let hours_from = Time(u64::from(hours_from(&pages, book.hour)) * HOUR);
     let until = query.until.min(counted);
     let from = query.from.min(until);
     let mut served = Served {
@@ -57,8 +59,18 @@ pub(super) fn served(folder: &Path, query: &ServedQuery) -> Result<Served, Damag
         ..Served::default()
     };
     for lines in parts(folder, &pages, &book, served.from, served.until) {
-        for line in lines? {
-            let Some(account) = accounts.get(&line.account) else { continue };
+        let lines = match lines {
+            Err(why) if !why.is_of_the_disk() => {
+                tracing::warn!(%why, "a page of the ledger is damaged and left out of what is told");
+                served.lacking = true;
+                continue;
+            }
+            lines => lines?,
+        };
+        for line in lines {
+            let account = accounts.get(&line.account);
+            served.lacking |= account.is_none();
+            let Some(account) = account.into_iter().flatten().next() else { continue };
             let sum = served.sums.entry(account.clone()).or_default();
             sum.0 += line.millis(counted);
             sum.1 += line.answers;
@@ -67,6 +79,14 @@ pub(super) fn served(folder: &Path, query: &ServedQuery) -> Result<Served, Damag
     served.until = served.until.min(counted);
     served.runs = book.runs;
     Ok(served)
+}
+
+/// The first hour from which on all is told by the hour. Hours of a day that could not be made a page stay longer than others.
+fn hours_from(pages: &Pages, open: u32) -> u32 {
+    let has_hours = |day: &u32| pages.hours.range(day * 24..(day + 1) * 24).next().is_some();
+    let alone = pages.days.iter().rfind(|day| !has_hours(day));
+    let first = pages.hours.first().unwrap_or(&open);
+    alone.map_or(*first, |day| ((day + 1) * 24).max(*first))
 }
 
 /// How finely a time can be told.
@@ -92,7 +112,9 @@ fn parts<'a>(
     days.chain(hours.map(files::hour)).map(read).chain(open)
 }
 
-fn accounts(folder: &Path, name: Option<&str>) -> Result<HashMap<u32, Account>, Damage> {
+/// All accounts; none for those of other names.
+fn accounts(folder: &Path, name: Option<&str>) -> Result<HashMap<u32, Option<Account>>, Damage> {
     let (all, _) = files::read_accounts(folder)?;
-    Ok(all.into_iter().filter(|(_, account)| name.is_none_or(|name| *account.name == *name)).collect())
+    let asked = |account: &Account| name.is_none_or(|name| *account.name == *name);
+    Ok(all.into_iter().map(|(number, account)| (number, Some(account).filter(asked))).collect())
 }

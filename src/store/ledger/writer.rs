@@ -226,17 +226,26 @@ impl Writer {
     fn tend(&self, hour: u32, reading: &RwLock<()>) -> Result<(), Damage> {
         let Some(held) = &self.held else { return Ok(()) };
         let path = held.folder.path();
-        let Pages { hours, days, .. } = Pages::list(&path)?;
+        let Pages { hours, mut days, .. } = Pages::list(&path)?;
         let today = hour / 24;
         let (hours_from, days_from) = (today.saturating_sub(HOURS_KEPT) * 24, today.saturating_sub(DAYS_KEPT));
         let of_hours = hours.iter().map(|hour| hour / 24);
         let mut over: Vec<u32> = of_hours.filter(|day| (days_from..today).contains(day)).collect();
         over.dedup();
-        for day in over.into_iter().filter(|day| !days.contains(day)) {
-            let sum = sum(hours.range(day * 24..(day + 1) * 24).map(|hour| path.join(files::hour(*hour))));
-            files::put(&path, &files::day(day), &page::encode(&sum))?;
+        over.retain(|day| !days.contains(day));
+        for day in over {
+            match sum(&path, hours.range(day * 24..(day + 1) * 24).map(|hour| files::hour(*hour))) {
+                Ok(sum) => drop(files::put(&path, &files::day(day), &page::encode(&sum))?),
+                Err(why) => {
+                    tracing::warn!(%why, day, "the hours of this day stay until all can be read: it is tried again in an hour");
+                    continue;
+                }
+            }
+            days.insert(day);
         }
-        let old = hours.range(..hours_from).map(|hour| files::hour(*hour));
+        // The hours of a day that is not written are all that tells of it.
+        let is_told = |hour: &&u32| days.contains(&(**hour / 24)) || **hour / 24 < days_from;
+        let old = hours.range(..hours_from).filter(is_told).map(|hour| files::hour(*hour));
         let old: Vec<String> = old.chain(days.range(..days_from).map(|day| files::day(*day))).collect();
         if !old.is_empty() {
             let _nobody_reads = reading.write().unwrap_or_else(PoisonError::into_inner);
@@ -246,15 +255,17 @@ impl Writer {
     }
 }
 
-/// The sum of pages. One that cannot be read is told when it is asked for.
-fn sum(pages: impl Iterator<Item = PathBuf>) -> Vec<Line> {
+/// The sum of pages.
+fn sum(folder: &Path, pages: impl Iterator<Item = String>) -> Result<Vec<Line>, Damage> {
     let mut sums: BTreeMap<u32, Line> = BTreeMap::new();
-    for line in pages.filter_map(|path| page::read(&path).ok()).flatten() {
-        let sum = sums.entry(line.account).or_insert(Line { account: line.account, ..Line::default() });
-        sum.millis += line.millis;
-        sum.answers = sum.answers.saturating_add(line.answers);
+    for name in pages {
+        for line in page::read(&folder.join(&name)).map_err(|why| why.of(&name))? {
+            let sum = sums.entry(line.account).or_insert(Line { account: line.account, ..Line::default() });
+            sum.millis += line.millis;
+            sum.answers = sum.answers.saturating_add(line.answers);
+        }
     }
-    sums.into_values().collect()
+    Ok(sums.into_values().collect())
 }
 
 fn patiently(path: &Path) -> Result<Folder, Failure> {

@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | large ones; up to [`EACH`] small ones; fewer than a quarter of what the pack has | a file each |
 //! | other small ones | a new pack, with those of the old one that stay |
+//! | small ones, where the pack cannot be read now: the disk does not give it, or it is of a newer version | a file each; the pack stays as it is |
 //! | those of zones that left | their files are removed; where the pack has one, a marker says that it is none |
 //!
 //! So a pack is written anew only for a batch that is worth it, and of two texts of one zone that of its own file is the newer.
@@ -103,6 +104,8 @@ struct There {
     gone: HashSet<String>,
     unfinished: Vec<String>,
     pack: Option<Pack>,
+    /// There is a pack that this program, or the disk, cannot read now. It stays as it is, and none is put in its place.
+    sealed: bool,
     /// By hash.
     spots: Vec<Spot>,
     /// Texts of the pack that are of no zone.
@@ -135,6 +138,8 @@ impl There {
                 // All that is served is handed over with the next load, and nothing stands in its way.
                 if matches!(why, Unreadable::Damaged(_)) {
                     forget(&folder.join(pack::NAME));
+                } else {
+                    there.sealed = true;
                 }
             }
         }
@@ -145,7 +150,7 @@ impl There {
     fn sweep(&mut self, only: &HashSet<String>) {
         let mut gone = std::mem::take(&mut self.unfinished);
         gone.extend(self.own.extract_if(|name| !only.contains(name)));
-        if self.pack.is_none() {
+        if self.pack.is_none() && !self.sealed {
             gone.extend(self.gone.drain().map(|name| file::gone(&name)));
         }
         self.removed |= !gone.is_empty();
@@ -242,7 +247,7 @@ impl Work {
 
     fn carry_out(&mut self) {
         let loose = std::mem::take(&mut self.loose);
-        let many = loose.len() > EACH && loose.len() * PART >= self.there.spots.len();
+        let many = !self.there.sealed && loose.len() > EACH && loose.len() * PART >= self.there.spots.len();
         let packing = if many || !self.there.dead.is_empty() { loose } else { self.write_each(loose) };
         let packed = if packing.is_empty() && self.there.dead.is_empty() { None } else { self.pack(packing) };
         if let Err(why) = self.sync(packed.as_ref()) {
@@ -387,7 +392,8 @@ impl Work {
         stale.iter().for_each(|name| forget(&self.there.folder.join(name)));
         for origin in std::mem::take(&mut self.leaving) {
             let name = file::name(&origin);
-            let packed = self.there.spot(&origin).is_some() && !self.there.gone.contains(&name);
+            let packed = self.there.sealed || self.there.spot(&origin).is_some();
+            let packed = packed && !self.there.gone.contains(&name);
             // The marker first: without it an older text would count.
             if packed && let Err(why) = create(&self.there.folder.join(file::gone(&name))) {
                 // It is tried again with the next start.
@@ -474,6 +480,13 @@ mod tests {
 
     fn texts(text: &str) -> Texts {
         Texts { main: "a".to_owned(), files: [("a".to_owned(), text.as_bytes().to_vec())].into() }
+    }
+
+    /// The same of another version.
+    fn newer(pack: &[u8]) -> Vec<u8> {
+        let mut octets = pack.to_vec();
+        octets[7] += 1;
+        octets
     }
 
     fn batch(range: std::ops::Range<usize>, text: &str) -> Batch {
@@ -600,6 +613,23 @@ mod tests {
         assert!(super::super::read(&folder, "7.").is_err());
         assert_eq!(keep(&folder, batch(0..99, "1")).written, 99);
         assert_eq!(read(&folder, "7."), Some(texts("1")));
+    }
+
+    #[test]
+    fn a_pack_of_another_version_stays_as_it_is() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = scratch.path().join("texts");
+        keep(&folder, batch(0..99, "1"));
+        let old = fs::read(folder.join(pack::NAME)).unwrap();
+        fs::write(folder.join(pack::NAME), newer(&old)).unwrap();
+        let outcome = keep(&folder, batch(0..99, "2"));
+        assert_eq!((outcome.written, outcome.settled.len(), outcome.why), (99, 99, None));
+        assert_eq!(fs::read(folder.join(pack::NAME)).unwrap(), newer(&old));
+        assert!((0..99).all(|number| read(&folder, &format!("{number}.")) == Some(texts("2"))));
+        // What leaves in the meantime does not come back with it.
+        keep(&folder, leaving(0..1));
+        fs::write(folder.join(pack::NAME), &old).unwrap();
+        assert_eq!((read(&folder, "0."), read(&folder, "1.")), (None, Some(texts("2"))));
     }
 
     #[test]
