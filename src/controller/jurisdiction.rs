@@ -20,7 +20,7 @@ use crate::store::{Served, ServedQuery, StoreError};
 
 /// Gaps that are told one by one.
 const GAPS: usize = 1_000;
-/// What a crash may lose at most, in seconds: [`EVERY`], and the time that a commit takes.
+/// What a crash may lose at most, in seconds: `EVERY`, and the time that a commit takes.
 pub const LOST_BY_A_CRASH: u64 = 10;
 
 /// `GET /v1/jurisdiction`.
