@@ -878,7 +878,9 @@ impl Play {
     /// When the answer changed, from what, and to what; the first answer is no move.
     fn moves(&self) -> Vec<(Time, String, String)> {
         let moves = self.log.iter().filter_map(|transition| match &transition.change {
-            Change::Decision { from, to, .. } if from != "nothing" => Some((transition.at, from.clone(), to.clone())),
+            Change::Decision { from, to, .. } if **from != *"nothing" => {
+                Some((transition.at, from.to_string(), to.to_string()))
+            }
             _ => None,
         });
         moves.collect()

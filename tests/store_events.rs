@@ -14,15 +14,14 @@ use support::*;
 const DAY: u64 = 86_400_000;
 
 fn of_decision(id: u64, at: u64, name: &str) -> Event {
-    let change =
-        Change::Decision { subject: name.to_owned(), from: "bunny 100%".to_owned(), to: "gcore 100%".to_owned() };
-    Event { id, generation: id, transition: Transition { at: Time(at), change, why: "bunny is down".to_owned() } }
+    let change = Change::Decision { subject: name.into(), from: "bunny 100%".into(), to: "gcore 100%".into() };
+    Event { id, generation: id, transition: Transition { at: Time(at), change, why: "bunny is down".into() } }
 }
 
 fn of_override(id: u64, at: u64, subject: &str) -> Event {
     let (from, to) = (OverrideState::Absent, OverrideState::InForce);
     let change = Change::Override { id, subject: subject.to_owned(), from, to };
-    Event { id, generation: id, transition: Transition { at: Time(at), change, why: "x".repeat(10_000) } }
+    Event { id, generation: id, transition: Transition { at: Time(at), change, why: "x".repeat(10_000).into() } }
 }
 
 async fn ids(store: &Store, filter: EventFilter) -> (Vec<u64>, Option<u64>) {

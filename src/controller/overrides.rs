@@ -158,7 +158,7 @@ impl Task {
             let Some((order, mut effects)) = self.steering.release(id, now) else { continue };
             for transition in &mut effects.transitions {
                 if matches!(transition.change, Change::Override { id: of, .. } if of == id) {
-                    transition.why = format!("released by {}: {}", release.author, release.reason);
+                    transition.why = format!("released by {}: {}", release.author, release.reason).into();
                 }
             }
             released.push(self.override_view(&order));

@@ -166,9 +166,9 @@ fn answers(past: &Past, current: Option<String>, steps: &mut Vec<String>) -> Vec
         let since = timestamp(event.transition.at);
         steps.push(format!("since {since}, event {}: {to}: {}", event.id, event.transition.why));
         told.push(PastAnswer {
-            answer: to.clone(),
+            answer: to.to_string(),
             since: Some(since),
-            why: Some(event.transition.why.clone()),
+            why: Some(event.transition.why.to_string()),
             event: event.id,
         });
         // One that is for all clients ends what was said of some before.
@@ -183,12 +183,12 @@ fn answers(past: &Past, current: Option<String>, steps: &mut Vec<String>) -> Vec
     match (&past.next_decision, current) {
         (Some(event), _) => {
             let Change::Decision { from, .. } = &event.transition.change else { return told };
-            if from == "nothing" {
+            if **from == *"nothing" {
                 steps.push(format!("it was not steered yet: its first decision is event {}", event.id));
                 return told;
             }
             steps.push(format!("event {} is its first that is kept, and says what it answered before", event.id));
-            vec![PastAnswer { answer: from.clone(), since: None, why: None, event: event.id }]
+            vec![PastAnswer { answer: from.to_string(), since: None, why: None, event: event.id }]
         }
         (None, Some(current)) => {
             steps.push(
@@ -222,7 +222,7 @@ impl PastCandidate {
             id: id.to_owned(),
             standing: if before { to } else { from }.to_string(),
             since: before.then(|| timestamp(event.transition.at)),
-            why: before.then(|| event.transition.why.clone()),
+            why: before.then(|| event.transition.why.to_string()),
         }
     }
 }
@@ -234,8 +234,8 @@ mod tests {
     use crate::steer::transition::Transition;
 
     fn decision(id: u64, at: u64, from: &str, to: &str, why: &str) -> Event {
-        let change = Change::Decision { subject: "a.".to_owned(), from: from.to_owned(), to: to.to_owned() };
-        Event { id, generation: id, transition: Transition { at: Time(at), change, why: why.to_owned() } }
+        let change = Change::Decision { subject: "a.".into(), from: from.into(), to: to.into() };
+        Event { id, generation: id, transition: Transition { at: Time(at), change, why: why.into() } }
     }
 
     fn told(past: &Past, at: u64, current: Option<&str>) -> (Vec<String>, String) {

@@ -369,10 +369,12 @@ fn count(transition: &Transition) {
 
 /// One line: subject, from, to and why.
 fn log_transition(transition: &Transition) {
-    let why = &transition.why;
+    let why = &*transition.why;
     match &transition.change {
         Change::Verdict { subject, from, to, .. } => tracing::warn!(%subject, %from, %to, why, "verdict"),
-        Change::Decision { subject, from, to } => tracing::warn!(subject, from, to, why, "decision"),
+        Change::Decision { subject, from, to } => {
+            tracing::warn!(subject = &**subject, from = &**from, to = &**to, why, "decision");
+        }
         Change::Provider { subject, from, to } => tracing::warn!(subject, %from, %to, why, "provider"),
         Change::Vantage { subject, from, to } => tracing::warn!(subject, %from, %to, why, "vantage"),
         Change::Readiness { subject, from, to } => tracing::warn!(%subject, %from, %to, why, "readiness"),

@@ -436,7 +436,9 @@ pub(super) fn event(event: &Event) -> EventView {
         Change::Readiness { subject, from, to } => {
             ("readiness", subject.to_string(), from.to_string(), to.to_string(), None)
         }
-        Change::Decision { subject, from, to } => ("decision", subject.clone(), from.clone(), to.clone(), None),
+        Change::Decision { subject, from, to } => {
+            ("decision", subject.to_string(), from.to_string(), to.to_string(), None)
+        }
         Change::Provider { subject, from, to } => ("provider", subject.clone(), from.to_string(), to.to_string(), None),
         Change::Vantage { subject, from, to } => ("vantage", subject.clone(), from.to_string(), to.to_string(), None),
         Change::Override { id, subject, from, to } => {
@@ -451,7 +453,7 @@ pub(super) fn event(event: &Event) -> EventView {
         subject,
         from,
         to,
-        why: event.transition.why.clone(),
+        why: event.transition.why.to_string(),
         fault,
     }
 }

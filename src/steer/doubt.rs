@@ -202,5 +202,5 @@ impl Steering {
 
 fn told(what: Doubted, from: Trust, to: Trust, why: String, now: Time, effects: &mut Effects) {
     let change = Change::Vantage { subject: what.word().to_owned(), from, to };
-    effects.transitions.push(Transition { at: now, change, why });
+    effects.transitions.push(Transition { at: now, change, why: why.into() });
 }

@@ -90,7 +90,7 @@ impl Steering {
     pub(super) fn abort_drill(&mut self, why: &str, now: Time, effects: &mut Effects) {
         let Some(order) = self.drill().map(|order| order.id).and_then(|id| self.overrides.remove(&id)) else { return };
         let mut transition = ended(&order, OverrideState::Aborted, now);
-        transition.why = format!("the drill is ended: {why}");
+        transition.why = format!("the drill is ended: {why}").into();
         effects.transitions.push(transition);
         self.reorder(std::slice::from_ref(&order.order), now, effects);
     }

@@ -70,7 +70,7 @@ impl Steering {
         let mut concerned = vec![order.order.clone()];
         concerned.extend(self.overrides.insert(id, order).map(|before| before.order));
         let change = Change::Override { id, subject, from: OverrideState::Absent, to: OverrideState::InForce };
-        effects.transitions.push(Transition { at: now, change, why });
+        effects.transitions.push(Transition { at: now, change, why: why.into() });
         self.reorder(&concerned, now, &mut effects);
         Ok(effects)
     }
@@ -239,7 +239,7 @@ pub fn share_words(per_mille: u16) -> String {
 
 pub(super) fn ended(order: &Override, to: OverrideState, now: Time) -> Transition {
     let change = Change::Override { id: order.id, subject: order.order.to_string(), from: OverrideState::InForce, to };
-    Transition { at: now, change, why: signed(order) }
+    Transition { at: now, change, why: signed(order).into() }
 }
 
 /// `anna: the edge in Frankfurt is slow`.
@@ -298,8 +298,8 @@ mod tests {
         steering.settle([vec![], vec!["eu27".into()]].into(), START);
         steering.install(&[Arc::new(rules)], START);
         let effects = steering.place(order(1, Order::Pin(key(1)), None), at(1)).unwrap();
-        assert_eq!(effects.transitions[0].why, "anna: a drill; not for clients in eu27: `only` forbids it");
-        assert_eq!(effects.transitions[1].why, "for all other clients: pinned by anna: a drill");
+        assert_eq!(&*effects.transitions[0].why, "anna: a drill; not for clients in eu27: `only` forbids it");
+        assert_eq!(&*effects.transitions[1].why, "for all other clients: pinned by anna: a drill");
         assert_eq!(effects.transitions.len(), 2, "in eu27 nothing moves");
         assert_eq!(steering.pin_forbidden_for(&key(1)).unwrap(), "clients in eu27");
         assert_eq!(steering.pin_forbidden_for(&key(0)), None);

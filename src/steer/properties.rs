@@ -375,7 +375,7 @@ impl World {
 
     /// Each transition begins where the one before it of the same subject ended.
     fn check_transitions(&self) -> Result<(), TestCaseError> {
-        let mut answered = vec!["nothing".to_owned(); self.areas().count()];
+        let mut answered: Vec<Arc<str>> = vec!["nothing".into(); self.areas().count()];
         let mut standings = [Standing::Unknown; 4];
         for transition in self.effects.iter().flat_map(|effects| &effects.transitions) {
             match &transition.change {
@@ -383,7 +383,7 @@ impl World {
                     prop_assert_ne!(from, to);
                     for area in self.told_of(&transition.why) {
                         prop_assert_eq!(from, &answered[area]);
-                        answered[area].clone_from(to);
+                        answered[area] = Arc::clone(to);
                     }
                 }
                 Change::Verdict { subject, from, to, .. } => {

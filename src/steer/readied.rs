@@ -104,7 +104,7 @@ impl Steering {
         let after = &known.readiness;
         if is_told(&before, after) {
             let change = Change::Readiness { subject: key.clone(), from: before.state(), to: after.state() };
-            let why = if after.risks().is_empty() { "nothing is wrong any more".to_owned() } else { after.words() };
+            let why = if after.risks().is_empty() { "nothing is wrong any more".into() } else { after.words().into() };
             effects.transitions.push(Transition { at: now, change, why });
         }
         let name = Arc::clone(&state.rules.name);

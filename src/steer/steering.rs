@@ -94,7 +94,7 @@ impl Steering {
                 let key = state.key(at);
                 if let Some(from) = state.judges[at].lost.take() {
                     let change = Change::Verdict { subject: key.clone(), from, to: Standing::Unknown, fault: None };
-                    let why = "its target or its probe has changed".to_owned();
+                    let why = "its target or its probe has changed".into();
                     effects.transitions.push(Transition { at: now, change, why });
                 }
                 if std::mem::take(&mut state.judges[at].unsaved) {
@@ -323,11 +323,10 @@ impl Steering {
         state.origin.look(now);
         let redecided = state.decide(now, sharing);
         for moved in redecided.moved {
-            let change =
-                Change::Decision { subject: name.to_string(), from: moved.from.to_string(), to: moved.to.to_string() };
+            let change = Change::Decision { subject: Arc::clone(name), from: moved.from, to: moved.to };
             let why = match state.areas.whose(&moved.numbers) {
-                Some(whose) => format!("for {whose}: {}", moved.why),
-                None => moved.why.to_string(),
+                Some(whose) => format!("for {whose}: {}", moved.why).into(),
+                None => moved.why,
             };
             effects.transitions.push(Transition { at: now, change, why });
         }
@@ -398,7 +397,7 @@ pub(super) fn note(state: &NameState, at: usize, verdict: Verdict, now: Time, ef
             change.why += "; its own configuration at the provider, which is not counted for it";
         }
         let verdict = Change::Verdict { subject, from: change.from, to: change.to, fault: change.fault };
-        effects.transitions.push(Transition { at: now, change: verdict, why: change.why });
+        effects.transitions.push(Transition { at: now, change: verdict, why: change.why.into() });
     }
     if let Some(at_time) = verdict.reprobe {
         effects.probes.push(ProbeWanted { candidate: state.key(at), cause: Cause::Reprobe, at: at_time });

@@ -52,14 +52,14 @@ impl Steering {
             if let Some(order) = self.overrides.get(&id).filter(|_| over && !kept) {
                 let subject = order.order.to_string();
                 let change = Change::Override { id, subject, from: OverrideState::OnDown, to: OverrideState::InForce };
-                let why = "it keeps no clients on what is down any longer".to_owned();
+                let why = "it keeps no clients on what is down any longer".into();
                 effects.transitions.push(Transition { at: now, change, why });
             }
         }
         if let Some((id, key)) = found {
             let keys = self.stuck.entry(id).or_default();
             let first = keys.is_empty();
-            let why = format!("it keeps clients of {} on {}, which is down", key.name, key.candidate);
+            let why = format!("it keeps clients of {} on {}, which is down", key.name, key.candidate).into();
             keys.insert(key);
             if let Some(order) = self.overrides.get(&id).filter(|_| first && !kept) {
                 let subject = order.order.to_string();
@@ -184,7 +184,7 @@ mod tests {
         let effects = steering.place(order(1, Order::Pin(key(0)), None), at(30)).unwrap();
         assert_eq!(states(&effects), [(Absent, InForce), (InForce, OnDown)]);
         let why = effects.transitions.iter().find(|t| matches!(t.change, Change::Override { to: OnDown, .. }));
-        assert_eq!(why.unwrap().why, "it keeps clients of www.shop.example. on bunny, which is down");
+        assert_eq!(&*why.unwrap().why, "it keeps clients of www.shop.example. on bunny, which is down");
         assert!(steering.stuck_by(1).unwrap().contains(&key(0)));
         // A pin to another, which is placed later, takes it from there.
         let effects = steering.place(order(2, Order::Pin(key(1)), None), at(40)).unwrap();

@@ -154,7 +154,7 @@ impl Steering {
         (account.verdict, account.since, account.all, account.acts_at) = (verdict, now, all, None);
         if (before, verdict) != (Verdict::Up, Verdict::Unknown) {
             let change = Change::Provider { subject: provider.to_string(), from: before, to: verdict };
-            effects.transitions.push(Transition { at: now, change, why: account.evidence() });
+            effects.transitions.push(Transition { at: now, change, why: account.evidence().into() });
         }
         if before == Verdict::Down {
             self.let_go(provider, now, effects);

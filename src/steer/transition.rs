@@ -1,6 +1,7 @@
 //! Verdicts and transitions: what is believed, and the record of its changes.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -43,8 +44,8 @@ pub struct Transition {
     pub at: Time,
     #[serde(flatten)]
     pub change: Change,
-    /// One line for people: `3 failures in a row, last: status 500`.
-    pub why: String,
+    /// One line for people: `3 failures in a row, last: status 500`. Names that leave a provider together share theirs.
+    pub why: Arc<str>,
 }
 
 /// What changed.
@@ -63,10 +64,10 @@ pub enum Change {
     /// What a name answers.
     Decision {
         /// The steered name.
-        subject: String,
+        subject: Arc<str>,
         /// `bunny 70%, gcore 30%`, or `static`.
-        from: String,
-        to: String,
+        from: Arc<str>,
+        to: Arc<str>,
     },
     /// What is believed of a provider as a whole.
     Provider {

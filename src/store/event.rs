@@ -219,9 +219,9 @@ fn is_about(change: &Change, asked: &str) -> bool {
             Some(rest) => rest.strip_prefix('/') == Some(&*subject.candidate),
             None => false,
         },
-        Change::Decision { subject, .. }
-        | Change::Provider { subject, .. }
-        | Change::Vantage { subject, .. }
-        | Change::Override { subject, .. } => within(subject),
+        Change::Decision { subject, .. } => within(subject),
+        Change::Provider { subject, .. } | Change::Vantage { subject, .. } | Change::Override { subject, .. } => {
+            within(subject)
+        }
     }
 }

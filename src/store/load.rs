@@ -382,12 +382,11 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let settings = Settings { keep_events: 2, ..Settings::new(scratch.path().join("store")) };
         let opened = open(settings.clone(), NOW);
-        let change =
-            Change::Decision { subject: "www.a.".to_owned(), from: "static".to_owned(), to: "bunny".to_owned() };
+        let change = Change::Decision { subject: "www.a.".into(), from: "static".into(), to: "bunny".into() };
         let event = |id| Event {
             id,
             generation: id,
-            transition: Transition { at: NOW, change: change.clone(), why: String::new() },
+            transition: Transition { at: NOW, change: change.clone(), why: "".into() },
         };
         opened.store.write(vec![Write::Event(event(1)), Write::Event(event(2))]).await.unwrap();
         let opened = reopened(&scratch, opened, |entries| entries.get_mut(&EntryKey::event(1)).unwrap()[0] = 9).await;

@@ -40,7 +40,7 @@ pub(super) fn past(tree: &sled::Tree, name: &str, at: Time) -> Result<Past, Stor
         past.oldest = Some(event.transition.at);
         let before = event.transition.at <= at;
         match &event.transition.change {
-            Change::Decision { subject, .. } if *subject == *name => match before {
+            Change::Decision { subject, .. } if **subject == *name => match before {
                 false => past.next_decision = Some(event),
                 true if past.decisions.len() < DECISIONS && told.insert(clients(&event.transition.why).to_owned()) => {
                     past.decisions.push(event);
@@ -85,8 +85,8 @@ mod tests {
         let tree = db.open_tree("events").unwrap();
         for id in 1..=500_u64 {
             let whose = if id == 1 { "all other clients" } else { "clients in eu" };
-            let change = Change::Decision { subject: "a.".to_owned(), from: String::new(), to: id.to_string() };
-            let transition = Transition { at: Time(id), change, why: format!("for {whose}: it was so") };
+            let change = Change::Decision { subject: "a.".into(), from: "".into(), to: id.to_string().into() };
+            let transition = Transition { at: Time(id), change, why: format!("for {whose}: it was so").into() };
             let event = Event { id, generation: id, transition };
             for (key, piece) in cut(&EntryKey::event(id), &StoredEvent::encode(&event).unwrap()) {
                 tree.insert(key, piece).unwrap();

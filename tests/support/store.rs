@@ -76,6 +76,6 @@ pub fn texts(octets: Vec<u8>) -> Texts {
 pub fn event(id: u64, at: u64, name: &str, provider: &str) -> Event {
     let change =
         Change::Verdict { subject: candidate(name, provider), from: Standing::Up, to: Standing::Down, fault: None };
-    let why = "3 failures in a row, last: status 500".to_owned();
+    let why = "3 failures in a row, last: status 500".into();
     Event { id, generation: id, transition: Transition { at: Time(at), change, why } }
 }
