@@ -74,106 +74,213 @@ mod look_up {
 
 /// Deciding, and nothing besides: what a step of the core costs until it has said what follows. Not counted are publishing, storing
 /// and logging that, which are the controller's.
+///
+/// Names have two candidates, every third name three. The first is at a provider that falls, the others pass. Probes are spread over
+/// time as in life, so that hardly two names have been heard of in one moment.
 mod decide {
+    use std::net::{IpAddr, Ipv4Addr};
     use std::time::Duration;
 
+    use pointsman::steer::effects::Effects;
     use pointsman::steer::observation::{CandidateKey, Cause, Fault, Observation, Outcome, Stage};
-    use pointsman::steer::policy::{Shape, Sticky};
+    use pointsman::steer::policy::{Shape, SteeredName, Sticky};
     use pointsman::steer::steering::Steering;
     use pointsman::steer::time::Time;
+    use pointsman::steer::transition::{Change, Verdict};
 
     use super::*;
 
-    /// When all have passed, when a part of them falls, and when the provider's verdict takes hold.
-    const PASSED: Time = Time(1_764_892_800_000);
-    const FELL: Time = Time(PASSED.0 + 20_000);
-    const HOLDS: Time = Time(FELL.0 + 20_000);
+    /// When all begin to pass, and when a part of them begins to fail.
+    const PASSED: u64 = 1_764_892_800_000;
+    const FELL: u64 = PASSED + 30_000;
+    /// Probes of one kind are spread over so long, in milliseconds.
+    const ROUND: u64 = 10_000;
+    const IDS: [&str; 3] = ["fell", "away", "third"];
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
-    /// A provider is down, and the names that still answer with it leave in one step: half as many fell themselves before.
-    #[divan::bench(args = [1_000, 10_000], sample_count = 20, sample_size = 1)]
-    fn fall_of_a_provider(bencher: Bencher, names: usize) {
-        let fallen = fallen(names);
-        bencher.counter(ItemsCount::new(names)).with_inputs(|| fallen.clone()).bench_local_values(|mut steering| {
-            let effects = steering.tick(HOLDS);
-            assert_eq!(effects.decided.len(), names);
+    /// The observation by which a provider falls: half as many more have fallen, and it is asked how the others are.
+    #[divan::bench(args = [10_000], sample_count = 20, sample_size = 1)]
+    fn verdict_of_a_provider(bencher: Bencher, names: usize) {
+        let (before, last) = falling(names, 2 * names);
+        bencher.counter(ItemsCount::new(names)).with_inputs(|| before.clone()).bench_local_values(|mut steering| {
+            let effects = observed(&mut steering, &last);
+            assert!(effects.probes.len() >= 2 * names);
             (steering, effects)
         });
     }
 
-    /// All that comes before that step: the observations by which candidates fall one by one, each with its decision.
+    /// Those that nobody has heard of since leave it: half as many more fell themselves.
+    #[divan::bench(args = [1_000, 10_000], sample_count = 20, sample_size = 1)]
+    fn fall_of_a_provider(bencher: Bencher, names: usize) {
+        let (before, at) = fallen(names);
+        bencher.counter(ItemsCount::new(names)).with_inputs(|| before.clone()).bench_local_values(|mut steering| {
+            let effects = ticked(&mut steering, at);
+            assert_eq!((effects.decided.len(), moves(&effects)), (names, names));
+            (steering, effects)
+        });
+    }
+
+    /// The observation by which 80 % have fallen: the others leave at once, be it that they pass.
+    #[divan::bench(args = [10_000], sample_count = 10, sample_size = 1)]
+    fn fall_of_all(bencher: Bencher, names: usize) {
+        let (before, last) = falling(4 * names, 5 * names);
+        bencher.counter(ItemsCount::new(names)).with_inputs(|| before.clone()).bench_local_values(|mut steering| {
+            let effects = observed(&mut steering, &last);
+            assert!(moves(&effects) >= names, "{}", moves(&effects));
+            (steering, effects)
+        });
+    }
+
+    /// The provider is no longer down, ten minutes after its candidates fell, which pass again: as many as fell count no
+    /// longer, and as many that counted as down have other reasons and wait for their next pass.
+    #[divan::bench(args = [10_000], sample_count = 20, sample_size = 1)]
+    fn return_of_a_provider(bencher: Bencher, names: usize) {
+        let (before, at) = returning(names);
+        bencher.counter(ItemsCount::new(names)).with_inputs(|| before.clone()).bench_local_values(|mut steering| {
+            let effects = ticked(&mut steering, at);
+            assert!(effects.decided.len() >= names);
+            assert_eq!(steering.provider(IDS[0]).map(|provider| provider.verdict), Some(Verdict::Up));
+            (steering, effects)
+        });
+    }
+
+    /// All that comes before a verdict: the observations by which candidates fall one by one, each with its decision.
     #[divan::bench(args = [10_000], sample_count = 5, sample_size = 1)]
     fn falls_one_by_one(bencher: Bencher, names: usize) {
         let (passing, falls) = (passing(2 * names), falls(names));
         bencher.counter(ItemsCount::new(names)).with_inputs(|| passing.clone()).bench_local_values(|mut steering| {
-            falls.iter().for_each(|(seen, at)| drop(steering.observe(seen, *at)));
+            falls.iter().for_each(|seen| play(&mut steering, seen));
             steering
         });
     }
 
-    /// Twice as many names, of which so many have fallen at the provider, and those that have not are yet to leave it.
-    fn fallen(names: usize) -> Steering {
-        let mut steering = passing(2 * names);
-        for (seen, at) in falls(names) {
-            steering.observe(&seen, at);
+    /// The two steps by themselves, for tools that tell functions apart.
+    #[inline(never)]
+    fn observed(steering: &mut Steering, seen: &Observation) -> Effects {
+        steering.observe(seen, seen.ended)
+    }
+
+    #[inline(never)]
+    fn ticked(steering: &mut Steering, at: Time) -> Effects {
+        steering.tick(at)
+    }
+
+    /// Answers that changed.
+    fn moves(effects: &Effects) -> usize {
+        effects.transitions.iter().filter(|transition| matches!(transition.change, Change::Decision { .. })).count()
+    }
+
+    /// So many of all names have fallen but for the last, and the observation by which it does. Where the clients of the others
+    /// would go has passed since.
+    fn falling(names: usize, all: usize) -> (Steering, Observation) {
+        let mut falls = falls(names);
+        let last = falls.pop().expect("a fall");
+        let mut steering = passing(all);
+        falls.iter().for_each(|seen| play(&mut steering, seen));
+        for name in names..all {
+            play(&mut steering, &pass(name, 1, last.ended.0));
         }
-        // Where the clients go has passed since, and the verdict is 5 s old by `HOLDS`.
-        for name in 0..2 * names {
-            steering.observe(
-                &seen(name, "away", Outcome::Pass { latency: Duration::ZERO }, FELL.0 + 4_000),
-                Time(FELL.0 + 4_000),
-            );
+        (steering, last)
+    }
+
+    /// The provider fell, half a minute ago when the moment comes that is returned, and nothing is known of so many.
+    fn fallen(names: usize) -> (Steering, Time) {
+        let (mut steering, last) = falling(names, 2 * names);
+        observed(&mut steering, &last);
+        for name in names..2 * names {
+            play(&mut steering, &pass(name, 1, last.ended.0 + 100 + spread(name - names, names) / 10));
         }
-        steering
+        (steering, Time(last.ended.0 + 30_000))
+    }
+
+    /// All that fell themselves pass again; ten minutes after the last fall nothing is left of them.
+    fn returning(names: usize) -> (Steering, Time) {
+        let (mut steering, at) = fallen(names);
+        ticked(&mut steering, at);
+        for name in 0..names {
+            play(&mut steering, &pass(name, 0, at.0 + 60_000 + spread(name, names)));
+        }
+        let at = Time(at.0 + 600_000);
+        (steering, at)
     }
 
     fn passing(names: usize) -> Steering {
         let mut steering = Steering::new();
-        let all: Vec<_> = (0..names).map(|name| Arc::new(rules(name))).collect();
-        steering.install(&all, Time(PASSED.0 - 1_000));
-        for (name, candidate) in (0..names).flat_map(|name| [(name, "fell"), (name, "away")]) {
-            steering.observe(&seen(name, candidate, Outcome::Pass { latency: Duration::ZERO }, PASSED.0), PASSED);
+        let (all, facts): (Vec<_>, _) = ((0..names).map(|name| Arc::new(rules(name))).collect(), Arc::default());
+        steering.install(&all, Time(PASSED - 1_000));
+        for (name, rules) in all.iter().enumerate() {
+            for candidate in 0..rules.candidates.len() {
+                let passed = pass(name, candidate, PASSED + spread(name, names));
+                play(&mut steering, &passed);
+                steering.readied(&passed.candidate, HERE, &facts, passed.ended);
+            }
         }
         steering
     }
 
-    /// Three failures of each, a second apart.
-    fn falls(names: usize) -> Vec<(Observation, Time)> {
-        let fault = || Fault {
+    /// Three failures of each, a second apart, and its sibling passes after the first, in the order of time.
+    fn falls(names: usize) -> Vec<Observation> {
+        let of_name = |name: usize| {
+            let began = FELL + spread(name, names);
+            let sibling = [pass(name, 1, began + 100)];
+            (0..3).map(move |round| failure(name, began + round * 1_000)).chain(sibling)
+        };
+        let mut falls: Vec<Observation> = (0..names).flat_map(of_name).collect();
+        falls.sort_by_key(|seen| seen.ended);
+        falls
+    }
+
+    /// Its place in a round, in milliseconds.
+    fn spread(name: usize, names: usize) -> u64 {
+        name as u64 * ROUND / names as u64
+    }
+
+    /// What is due is done before, as the controller does.
+    fn play(steering: &mut Steering, seen: &Observation) {
+        while let Some(at) = steering.next_tick().filter(|&at| at <= seen.ended) {
+            steering.tick(at);
+        }
+        steering.observe(seen, seen.ended);
+    }
+
+    fn rules(name: usize) -> SteeredName {
+        let owner = format!("www{name}.shop.example.");
+        let targets = ["a", "b", "c"].map(|target| format!("{target}{name}."));
+        let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
+        let targets = &targets[..2 + usize::from(name.is_multiple_of(3))];
+        let mut rules = steered::steered(&owner, "shop.example.", Shape::Cname, Sticky::Yes, targets);
+        for (candidate, id) in rules.candidates.iter_mut().zip(IDS) {
+            (candidate.id, candidate.provider) = (id.into(), id.into());
+            candidate.standby = id != IDS[0];
+            candidate.weight = 1 + u32::from(id == IDS[1]);
+        }
+        rules
+    }
+
+    fn failure(name: usize, at: u64) -> Observation {
+        let fault = Fault {
             stage: Stage::Status,
             status: Some(500),
             certificate: None,
             page: None,
             reason: "status 500".to_owned(),
         };
-        let fall = |(round, name): (u64, usize)| {
-            let at = FELL.0 + round * 1_000;
-            (seen(name, "fell", Outcome::Fail(fault()), at), Time(at))
-        };
-        (0..3_u64).flat_map(|round| (0..names).map(move |name| (round, name))).map(fall).collect()
+        seen(name, 0, Outcome::Fail(fault), at)
     }
 
-    fn rules(name: usize) -> pointsman::steer::policy::SteeredName {
-        let owner = format!("www{name}.shop.example.");
-        let mut rules = steered::steered(
-            &owner,
-            "shop.example.",
-            Shape::Cname,
-            Sticky::Yes,
-            &[&format!("a{name}."), &format!("b{name}.")],
-        );
-        for (candidate, id) in rules.candidates.iter_mut().zip(["fell", "away"]) {
-            (candidate.id, candidate.provider) = (id.into(), id.into());
-            candidate.standby = id == "away";
-        }
-        rules
+    fn pass(name: usize, candidate: usize, at: u64) -> Observation {
+        seen(name, candidate, Outcome::Pass { latency: Duration::ZERO }, at)
     }
 
-    fn seen(name: usize, candidate: &str, outcome: Outcome, at: u64) -> Observation {
+    fn seen(name: usize, candidate: usize, outcome: Outcome, at: u64) -> Observation {
         Observation {
-            candidate: CandidateKey { name: format!("www{name}.shop.example.").into(), candidate: candidate.into() },
+            candidate: CandidateKey {
+                name: format!("www{name}.shop.example.").into(),
+                candidate: IDS[candidate].into(),
+            },
             vantage: "here".into(),
             cause: Cause::Paced,
-            address: Some(std::net::IpAddr::from([192, 0, 2, 1])),
+            address: Some(HERE),
             began: Time(at),
             ended: Time(at),
             holds: Duration::from_secs(30),

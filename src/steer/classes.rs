@@ -8,7 +8,7 @@
 //! | policy, candidates but for targets and probes | a number that names get when they are installed (`Alike`) |
 //! | orders in force, area rules | by value; nobody shares where a pin or a freeze is in force |
 //! | how each candidate stands | up and not failing, not probed yet in the first round, or held down by its provider |
-//! | who has passed since the fault began | for each moment that the answer may wait for |
+//! | who has passed since the fault began | for each moment that the answer may wait for; these moments only where it does wait |
 //! | what is answered, and was answered last | by value; when that began only where it goes on |
 //!
 //! A name with a candidate that stands in another way (it fell itself, it ramps, it is at risk) is decided by itself: its reasons
@@ -26,6 +26,7 @@ use super::judge::Judge;
 use super::name::{Answered, NameState, Redecided};
 use super::orders::Orders;
 use super::policy::{Candidate, SteeredName};
+use super::time::Time;
 use super::together::Outage;
 use super::transition::Standing;
 
@@ -38,12 +39,16 @@ const MOST_CANDIDATES: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Classes {
     known: HashMap<u64, Vec<Class>, FixedState>,
+    /// Of the name that is decided.
     sketch: Vec<u64>,
+    gates: Vec<Option<Time>>,
 }
 
 #[derive(Debug)]
 struct Class {
     sketch: Box<[u64]>,
+    /// Since when others must have passed. None where what they came to waits for nobody.
+    gates: Option<Box<[Option<Time>]>>,
     orders: Orders,
     areas: Arc<AreaRules>,
     outages: Box<[Option<Arc<Outage>>]>,
@@ -51,7 +56,7 @@ struct Class {
     /// Under no area rule the same candidates go on as before.
     all_new: bool,
     after: Box<[Answered]>,
-    redecided: Redecided,
+    redecided: Arc<Redecided>,
 }
 
 impl Classes {
@@ -60,14 +65,16 @@ impl Classes {
         &mut self,
         state: &mut NameState,
         by_itself: impl FnOnce(&mut NameState) -> Redecided,
-    ) -> Redecided {
+    ) -> Arc<Redecided> {
         self.sketch.clear();
-        if sketch(state, &mut self.sketch).is_none() {
-            return by_itself(state);
+        self.gates.clear();
+        if sketch(state, &mut self.sketch, &mut self.gates).is_none() {
+            return Arc::new(by_itself(state));
         }
         let hash = FixedState::default().hash_one(&self.sketch);
         let known = self.known.entry(hash).or_default();
-        if let Some(class) = known.iter().find(|class| *class.sketch == *self.sketch && class.holds(state)) {
+        if let Some(class) = known.iter().find(|class| *class.sketch == *self.sketch && class.holds(state, &self.gates))
+        {
             #[cfg(all(test, debug_assertions))]
             let alone = {
                 let mut alone = state.clone();
@@ -77,28 +84,30 @@ impl Classes {
             leave_out(state);
             #[cfg(all(test, debug_assertions))]
             {
-                assert_eq!(class.redecided, alone.0);
+                assert_eq!(*class.redecided, alone.0);
                 assert_eq!((&state.answers, &state.left_out), (&alone.1.answers, &alone.1.left_out));
             }
-            return class.redecided.clone();
+            return Arc::clone(&class.redecided);
         }
         if known.len() >= MOST_OF_A_SKETCH {
-            return by_itself(state);
+            return Arc::new(by_itself(state));
         }
         let before: Box<[Answered]> = state.answers.clone().into();
-        let redecided = by_itself(state);
+        let redecided = Arc::new(by_itself(state));
         let of_its_own = |answered: &Answered| answered.origin_fault.is_some() || !answered.carried.is_empty();
         if redecided.remembered.is_empty() && !state.answers.iter().any(of_its_own) {
             let source = |answered: &Answered| answered.decision.as_ref().map(|decision| decision.source.clone());
+            let waits = |answered: &Answered| answered.waiting || answered.gate.is_some() || answered.until.is_some();
             known.push(Class {
                 sketch: self.sketch.as_slice().into(),
+                gates: state.answers.iter().any(waits).then(|| self.gates.as_slice().into()),
                 orders: state.orders.clone(),
                 areas: Arc::clone(&state.areas),
                 outages: state.judges.iter().map(|judge| judge.outage.clone()).collect(),
                 all_new: before.iter().zip(&state.answers).all(|(before, after)| source(before) != source(after)),
                 before,
                 after: state.answers.as_slice().into(),
-                redecided: redecided.clone(),
+                redecided: Arc::clone(&redecided),
             });
         }
         redecided
@@ -106,13 +115,14 @@ impl Classes {
 }
 
 impl Class {
-    /// Whether a name with the same sketch is in these circumstances.
-    fn holds(&self, state: &NameState) -> bool {
+    /// Whether a name with the same sketch and these gates is in these circumstances.
+    fn holds(&self, state: &NameState, gates: &[Option<Time>]) -> bool {
         let same_outage = |(known, judge): (&Option<Arc<Outage>>, &Judge)| match (known, &judge.outage) {
             (Some(known), Some(outage)) => Arc::ptr_eq(known, outage) || known == outage,
             (known, outage) => known.is_none() && outage.is_none(),
         };
         self.before.len() == state.answers.len()
+            && self.gates.as_ref().is_none_or(|known| **known == *gates)
             && (Arc::ptr_eq(&self.areas, &state.areas) || self.areas == state.areas)
             && self.orders == state.orders
             && self.outages.iter().zip(&state.judges).all(same_outage)
@@ -132,8 +142,9 @@ impl Class {
     }
 }
 
-/// What a decision depends on, as far as it is numbers. None where it depends on more than is compared.
-fn sketch(state: &NameState, sketch: &mut Vec<u64>) -> Option<()> {
+/// What a decision depends on, as far as it is numbers, and the moments that it may wait for. None where it depends on more
+/// than is compared.
+fn sketch(state: &NameState, sketch: &mut Vec<u64>, gates: &mut Vec<Option<Time>>) -> Option<()> {
     let NameState { judges, orders, readied, answers, rules, .. } = state;
     let plain = orders.pin.is_none() && orders.frozen.is_none() && judges.len() <= MOST_CANDIDATES;
     let of_its_own = |answered: &Answered| answered.origin_fault.is_some() || !answered.carried.is_empty();
@@ -164,10 +175,11 @@ fn sketch(state: &NameState, sketch: &mut Vec<u64>) -> Option<()> {
         return None;
     }
     let troubles = judges.iter().filter(|judge| judge.outage.is_some()).map(Judge::trouble_began);
-    for gate in answers.iter().map(|answered| answered.gate).chain(troubles) {
-        let passed = |judge: &Judge| gate.is_some_and(|gate| judge.has_passed_since(gate));
+    gates.extend(answers.iter().map(|answered| answered.gate).chain(troubles));
+    for gate in &*gates {
+        let passed = |judge: &Judge| gate.is_none_or(|gate| judge.has_passed_since(gate));
         let passed = judges.iter().rev().fold(0, |passed_before, judge| passed_before << 1 | u64::from(passed(judge)));
-        sketch.extend([gate.map_or(u64::MAX, |gate| gate.0), passed]);
+        sketch.extend([u64::from(gate.is_some()), passed]);
     }
     Some(())
 }
@@ -214,7 +226,6 @@ mod tests {
     use super::super::observation::{Cause, Family};
     use super::super::orders::Signed;
     use super::super::sharing::Sharing;
-    use super::super::time::Time;
     use super::*;
 
     const NOW: Time = Time(START.0 + 20_000);

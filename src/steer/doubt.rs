@@ -14,9 +14,6 @@ use super::time::Time;
 use super::transition::{Change, Transition, Trust};
 use super::vantage::{Doubted, Fall, Turn, VantageDoubt, Worth};
 
-/// Failures that wait for the anchors at most, in each family; what comes beyond counts nothing.
-const MAX_WAITING: usize = 65_536;
-
 impl Steering {
     /// What this vantage is wrong about, with the evidence. Nothing, as a rule.
     pub fn vantage(&self) -> Vec<VantageDoubt> {
@@ -50,7 +47,10 @@ impl Steering {
     }
 
     fn origin_found(&mut self, name: &Arc<str>, finding: &Finding, now: Time, effects: &mut Effects) {
-        let Some(state) = self.names.get_mut(name).filter(|state| state.rules.policy.origin.is_some()) else { return };
+        let Some((name, _, state)) = self.names.get_full_mut(name) else { return };
+        if state.rules.policy.origin.is_none() {
+            return;
+        }
         if state.origin.found(finding.began, finding.ended, &finding.outcome) {
             // Are those that failed with it back too? Who does not follow within a few rounds was at fault itself.
             let rules = Arc::clone(&state.rules);
@@ -67,9 +67,8 @@ impl Steering {
                 }
             }
         }
-        let name = Arc::clone(name);
-        self.retally(&name, now, effects);
-        self.redecide(&name, now, &mut Sharing::default(), effects);
+        self.retally(name, now, effects);
+        self.redecide_at(name, now, &mut Sharing::default(), effects);
     }
 
     /// What an observation is worth, before the candidate is judged by it. What it tells of the vantage follows at once.
@@ -86,7 +85,9 @@ impl Steering {
         let over_tls = candidate.probe.scheme == Scheme::Https;
         match &seen.outcome {
             Outcome::Pass { .. } => {
-                self.release_of(&seen.candidate, now, effects);
+                // What waited of this candidate counts before what comes now.
+                let waited = self.waiting.take_of(&seen.candidate);
+                self.count(&waited, now, effects);
                 let mut turns: Vec<Turn> =
                     over_tls.then(|| self.vantage.passes_tls(provider)).flatten().into_iter().collect();
                 if let Some(family) = seen.address.map(Family::of) {
@@ -114,8 +115,8 @@ impl Steering {
                 {
                     judge.touch(&families, now);
                 }
-                if worth == Worth::Waits && self.waiting.len() < MAX_WAITING {
-                    self.waiting.push((families, seen.clone()));
+                if worth == Worth::Waits {
+                    self.waiting.push(families, seen.clone());
                 }
                 worth
             }
@@ -142,11 +143,15 @@ impl Steering {
 
     fn turn(&mut self, turn: Turn, now: Time, effects: &mut Effects) {
         match turn {
-            Turn::Released(family) => self.let_through(family, now, effects),
+            // Failures that waited count, in the order in which they came.
+            Turn::Released(family) => {
+                let waited = self.waiting.take_in(family);
+                self.count(&waited, now, effects);
+            }
             Turn::Frozen { what, since, evidence } => {
                 told(what, Trust::Trusted, Trust::Frozen, evidence, now, effects);
                 if let Doubted::Network(family) = what {
-                    self.waiting.retain(|(families, _)| !families.contains(&family));
+                    drop(self.waiting.take_in(family));
                 }
                 let falls = self.vantage.taken_back(what, since);
                 falls.iter().for_each(|fall| self.take_back(fall, now, effects));
@@ -155,42 +160,22 @@ impl Steering {
         }
     }
 
-    /// Failures that waited count, in the order in which they came.
-    fn let_through(&mut self, family: Family, now: Time, effects: &mut Effects) {
-        let waiting = std::mem::take(&mut self.waiting);
-        let (released, stay) = waiting.into_iter().partition(|(families, _)| families.contains(&family));
-        self.waiting = stay;
-        self.count(released, now, effects);
-    }
-
-    /// What waited of this candidate counts before what comes now.
-    fn release_of(&mut self, key: &CandidateKey, now: Time, effects: &mut Effects) {
-        if self.waiting.is_empty() || !self.waiting.iter().any(|(_, seen)| seen.candidate == *key) {
-            return;
-        }
-        let waiting = std::mem::take(&mut self.waiting);
-        let (released, stay) = waiting.into_iter().partition(|(_, seen)| seen.candidate == *key);
-        self.waiting = stay;
-        self.count(released, now, effects);
-    }
-
-    fn count(&mut self, released: Vec<(Vec<Family>, Observation)>, now: Time, effects: &mut Effects) {
-        for (_, seen) in released {
-            self.judge(&seen, now, effects);
+    fn count(&mut self, waited: &[Observation], now: Time, effects: &mut Effects) {
+        for seen in waited {
+            self.judge(seen, now, effects);
         }
     }
 
     /// A fall was the vantage's. Where an answer has changed since, it stays: taking it back would move it again.
     fn take_back(&mut self, fall: &Fall, now: Time, effects: &mut Effects) {
-        let Some(state) = self.names.get_mut(&fall.key.name) else { return };
+        let Some((name, _, state)) = self.names.get_full_mut(&fall.key.name) else { return };
         let moved =
             state.answers.iter().filter_map(|answered| answered.decision.as_ref()).any(|d| d.since > fall.began);
         let Some(at) = state.position(&fall.key.candidate).filter(|_| !moved) else { return };
         let verdict = state.judges[at].take_back(fall.before, now);
         note(state, at, verdict, now, effects);
-        let name = Arc::clone(&fall.key.name);
-        self.retally(&name, now, effects);
-        self.redecide(&name, now, &mut Sharing::default(), effects);
+        self.retally(name, now, effects);
+        self.redecide_at(name, now, &mut Sharing::default(), effects);
     }
 
     fn judge_of(&mut self, key: &CandidateKey) -> Option<&mut Judge> {

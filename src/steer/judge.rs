@@ -155,6 +155,8 @@ pub(super) struct Judge {
     previous: Standing,
     /// A probe has been seen since the start.
     pub(super) observed: bool,
+    /// Of the families' last runs of failures the later one began then.
+    run_began: Option<Time>,
     /// When the passing probe that began last began; when the last one ended, and its latency.
     last_pass: Option<(Time, Time, Duration)>,
     pub(super) last_fault: Option<SeenFault>,
@@ -209,6 +211,7 @@ impl Judge {
             created: now,
             previous: Standing::Unknown,
             observed: false,
+            run_began: None,
             last_pass: None,
             last_fault: None,
             fault_of_standing: None,
@@ -298,7 +301,7 @@ impl Judge {
 
     /// When the first failing probe of its last run of failures began.
     pub(super) fn run_began(&self) -> Option<Time> {
-        self.tracks.iter().filter_map(|track| track.run_began).max()
+        self.run_began
     }
 
     /// When what keeps it from answering began: its own failures, or its provider's.
@@ -319,6 +322,12 @@ impl Judge {
     /// Whether it has passed in a probe that ended at `since` or later, and its last one has not failed.
     pub(super) fn passes_since(&self, since: Time) -> bool {
         self.last_pass.is_some_and(|(_, ended, _)| ended >= since) && !self.summary.failing
+    }
+
+    /// Whether any probe of it has ended at `since` or later.
+    pub(super) fn is_seen_since(&self, since: Time) -> bool {
+        let passed = self.last_pass.is_some_and(|(_, ended, _)| ended >= since);
+        passed || self.last_fault.as_ref().is_some_and(|seen| seen.at >= since)
     }
 
     /// Whether it counts as down by its provider alone: it has not fallen itself, and passes since that fell.
@@ -444,6 +453,7 @@ impl Judge {
             }
             whys.extend(step.why.map(|why| (track.memory.family, why)));
         }
+        self.run_began = self.tracks.iter().filter_map(|track| track.run_began).max();
         verdict.revived = was_down && matches!(seen.outcome, Outcome::Pass { .. });
         // A re-probe that has not begun yet sees what this failure saw.
         if self.asked.is_some_and(|asked| asked > now) {
@@ -501,6 +511,10 @@ impl Judge {
 
     /// When `tick` has something to do.
     pub(super) fn due(&self, now: Time) -> Option<Time> {
+        // Who is up in all families has neither a window nor a ramp: most need not be looked into.
+        if self.summary.standing == Standing::Up {
+            return None;
+        }
         self.tracks.iter().filter_map(|track| track.due(now)).min()
     }
 

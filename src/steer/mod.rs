@@ -14,6 +14,7 @@
 //! number, waits or writes: `now` comes in, `Effects` go out. Every number of the judgement stands in
 //! `docs/VERDICTS.md` with its reason.
 
+mod accounts;
 mod answering;
 pub mod areas;
 mod blame;
@@ -29,6 +30,7 @@ pub mod effects;
 mod fixture;
 pub mod home;
 pub mod inquiry;
+mod install;
 pub mod issuers;
 pub mod judge;
 pub mod ledger;
@@ -60,4 +62,7 @@ mod together;
 mod track;
 pub mod transition;
 pub mod vantage;
+mod waiting;
 mod who;
+#[cfg(test)]
+mod world;

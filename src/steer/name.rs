@@ -82,13 +82,20 @@ pub(super) struct Redecided {
     pub(super) changed: bool,
 }
 
-/// A changed answer, the same for all these area rules.
+/// A changed answer, the same for some area rules; whose clients these are is said in the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Moved {
-    pub(super) numbers: Vec<usize>,
     pub(super) from: Arc<str>,
     pub(super) to: Arc<str>,
     pub(super) why: Arc<str>,
+}
+
+/// The same while the area rules are gone through.
+struct Moving {
+    numbers: Vec<usize>,
+    from: Arc<str>,
+    to: Arc<str>,
+    why: String,
 }
 
 impl NameState {
@@ -250,9 +257,14 @@ impl NameState {
             .min()
     }
 
+    /// Whether an order may keep it on what is down, or did (`stuck`).
+    pub(super) fn may_be_stuck(&self) -> bool {
+        self.stuck.is_some() || !self.orders.is_empty()
+    }
+
     /// Decides anew, for each area rule, from all that is known.
-    pub(super) fn decide(&mut self, now: Time, sharing: &mut Sharing) -> Redecided {
-        let Some(mut classes) = sharing.classes.take() else { return self.decide_itself(now, sharing) };
+    pub(super) fn decide(&mut self, now: Time, sharing: &mut Sharing) -> Arc<Redecided> {
+        let Some(mut classes) = sharing.classes.take() else { return Arc::new(self.decide_itself(now, sharing)) };
         let redecided = classes.decide(self, |state| state.decide_itself(now, sharing));
         sharing.classes = Some(classes);
         redecided
@@ -260,7 +272,7 @@ impl NameState {
 
     /// Decides anew, whatever other names came to.
     pub(super) fn decide_itself(&mut self, now: Time, sharing: &mut Sharing) -> Redecided {
-        let mut redecided = Redecided::default();
+        let (mut redecided, mut moving) = (Redecided::default(), Vec::new());
         let found: Vec<_> = (0..self.answers.len()).map(|number| self.answering(number).answer(now)).collect();
         // What all candidates noticed alike leaves no clean window behind.
         for &at in found.iter().flat_map(|answer| &answer.absolved) {
@@ -284,9 +296,10 @@ impl NameState {
             redecided.changed |= answered.take(decision, sharing);
             let from = answered.words.replace(Arc::clone(&to)).unwrap_or_else(|| "nothing".into());
             if from != to {
-                redecided.note(number, from, to, &why);
+                note(&mut moving, number, from, to, why);
             }
         }
+        redecided.moved = moving.into_iter().map(|moving| moving.over(&self.areas)).collect();
         redecided
     }
 
@@ -360,14 +373,22 @@ impl Answered {
     }
 }
 
-impl Redecided {
-    /// Rules whose answers change alike are told together.
-    fn note(&mut self, number: usize, from: Arc<str>, to: Arc<str>, why: &str) {
-        let alike = |moved: &&mut Moved| moved.from == from && moved.to == to && *moved.why == *why;
-        match self.moved.iter_mut().find(alike) {
-            Some(moved) => moved.numbers.push(number),
-            None => self.moved.push(Moved { numbers: vec![number], from, to, why: why.into() }),
-        }
+impl Moving {
+    fn over(self, areas: &AreaRules) -> Moved {
+        let Self { numbers, from, to, why } = self;
+        let why = match areas.whose(&numbers) {
+            Some(whose) => format!("for {whose}: {why}"),
+            None => why,
+        };
+        Moved { from, to, why: why.into() }
+    }
+}
+
+/// Rules whose answers change alike are told together.
+fn note(moving: &mut Vec<Moving>, number: usize, from: Arc<str>, to: Arc<str>, why: String) {
+    match moving.iter_mut().find(|known| known.from == from && known.to == to && known.why == why) {
+        Some(known) => known.numbers.push(number),
+        None => moving.push(Moving { numbers: vec![number], from, to, why }),
     }
 }
 

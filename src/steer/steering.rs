@@ -3,22 +3,23 @@
 //! Each step takes `now`, changes the state, and says what follows (`Effects`). `now` never runs backwards. A step
 //! touches only the name that it is about; `tick` those that are due; an override those that it concerns.
 //!
-//! What survives is small: a candidate's memory, a name's last shares, the overrides. `restore` takes them up, then
-//! `install` decides every name from them, before the first probe.
+//! A name has a number, its place in the order of `install` (`install.rs`), and inside a step it goes by that: what is due,
+//! and the members of a provider's account, are numbers, so that a step of many names looks none up. From outside, and in
+//! what is told, it goes by its name.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use foldhash::quality::FixedState;
+use indexmap::IndexMap;
 
-use super::areas::{AreaRules, Places, Resolver};
-use super::classes::Alike;
+use super::areas::{AreaRules, Places};
 use super::decision::{Decision, LastShares};
 use super::effects::{Effects, ProbeWanted};
 use super::inquiry::Inquiry;
 use super::judge::{CandidateMemory, CandidateState, Verdict, silence_of};
 use super::name::NameState;
-use super::observation::{CandidateKey, Cause, Family, Fault, Observation, Outcome};
+use super::observation::{CandidateKey, Cause, Fault, Observation, Outcome};
 use super::orders::orders_of;
 use super::overrides::Override;
 use super::policy::SteeredName;
@@ -28,129 +29,32 @@ use super::tally::Tallies;
 use super::time::Time;
 use super::transition::{Change, Standing, Transition};
 use super::vantage::{Fall, Vantage, Worth};
+use super::waiting::Waiting;
 
 /// The core's whole state.
 #[derive(Clone, Debug, Default)]
 pub struct Steering {
-    pub(super) names: HashMap<Arc<str>, NameState, FixedState>,
+    /// In the order of `install`; the number of a name is its place here.
+    pub(super) names: IndexMap<Arc<str>, NameState, FixedState>,
     pub(super) overrides: BTreeMap<u64, Override>,
     pub(super) tallies: Tallies,
     pub(super) vantage: Vantage,
-    /// Failures that wait for what the anchors say, in the order in which they came; with the families they are of.
-    pub(super) waiting: Vec<(Vec<Family>, Observation)>,
+    /// Failures that wait for what the anchors say.
+    pub(super) waiting: Waiting,
     /// What is down and has clients by an override alone, by the override's id.
     pub(super) stuck: Stuck,
     /// Where clients are.
-    places: Arc<Places>,
-    /// When time alone changes something for a name.
-    due: BTreeSet<(Time, Arc<str>)>,
+    pub(super) places: Arc<Places>,
+    /// When time alone changes something for a name, by its number.
+    pub(super) due: BTreeSet<(Time, usize)>,
     /// Kept over the restart and not taken up yet.
-    memories: HashMap<CandidateKey, CandidateMemory, FixedState>,
-    last: HashMap<String, LastShares, FixedState>,
+    pub(super) memories: HashMap<CandidateKey, CandidateMemory, FixedState>,
+    pub(super) last: HashMap<String, LastShares, FixedState>,
 }
 
 impl Steering {
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// Takes up what a restart kept; call before `install`. Overrides that have ended meanwhile end in `install`.
-    pub fn restore(
-        &mut self,
-        candidates: Vec<(CandidateKey, CandidateMemory)>,
-        last: Vec<(String, LastShares)>,
-        overrides: Vec<Override>,
-    ) {
-        self.memories.extend(candidates);
-        self.last.extend(last);
-        self.overrides.extend(overrides.into_iter().map(|order| (order.id, order)));
-    }
-
-    /// These are the steered names from now on; others are no longer steered, and their state is gone.
-    pub fn install(&mut self, names: &[Arc<SteeredName>], now: Time) -> Effects {
-        // What is due comes first; from here on it is reckoned anew.
-        let mut effects = self.tick(now);
-        let mut before = std::mem::take(&mut self.names);
-        self.due.clear();
-        let places = Arc::clone(&self.places);
-        let (mut resolver, mut sharing) = (Resolver::new(&places), Sharing::of_many());
-        let (mut alike, mut installed) = (Alike::default(), Vec::with_capacity(names.len()));
-        for rules in deepest(names) {
-            let areas = resolver.resolve(&rules.policy);
-            let memory = |key: &CandidateKey| self.memories.remove(key);
-            let mut other_areas = false;
-            let mut state = match before.remove(&rules.name) {
-                Some(state) => {
-                    other_areas = state.areas != areas;
-                    effects.remembered.extend(state.gone_with(rules));
-                    state.adopt(rules, areas, memory, now)
-                }
-                None => NameState::new(rules, areas, memory, self.last.remove(&*rules.name).as_ref(), now),
-            };
-            state.due = None;
-            state.alike = alike.number(rules);
-            state.orders = orders_of(&self.overrides, rules, now);
-            for at in 0..state.judges.len() {
-                let key = state.key(at);
-                if let Some(from) = state.judges[at].lost.take() {
-                    let change = Change::Verdict { subject: key.clone(), from, to: Standing::Unknown, fault: None };
-                    let why = "its target or its probe has changed".into();
-                    effects.transitions.push(Transition { at: now, change, why });
-                }
-                if std::mem::take(&mut state.judges[at].unsaved) {
-                    effects.remembered.push(key);
-                }
-            }
-            self.names.insert(Arc::clone(&rules.name), state);
-            installed.push(Arc::clone(&rules.name));
-            self.redecide(&rules.name, now, &mut sharing, &mut effects);
-            if other_areas {
-                told(&mut effects, &rules.name);
-            }
-        }
-        self.forget(before.into_values().collect(), &mut effects);
-        self.recount(&installed, now, &mut effects);
-        let accounts = &self.tallies.accounts;
-        self.vantage.keep(|provider| accounts.contains_key(provider));
-        effects
-    }
-
-    /// Clients are in these places from now on. Names that do not have the same area rules in them are decided anew.
-    pub fn settle(&mut self, places: Arc<Places>, now: Time) -> Effects {
-        let mut effects = self.tick(now);
-        self.places = places;
-        let places = Arc::clone(&self.places);
-        let mut names: Vec<Arc<SteeredName>> =
-            self.names().filter(|name| !name.policy.areas.is_empty()).cloned().collect();
-        names.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        let (mut resolver, mut sharing) = (Resolver::new(&places), Sharing::of_many());
-        for rules in &names {
-            let areas = resolver.resolve(&rules.policy);
-            let Some(state) = self.names.get_mut(&rules.name).filter(|state| state.areas != areas) else { continue };
-            state.settle(areas);
-            self.redecide(&rules.name, now, &mut sharing, &mut effects);
-            told(&mut effects, &rules.name);
-        }
-        effects
-    }
-
-    /// These are steered no longer. What a restart kept of candidates that their name does without goes too; what it
-    /// kept of names that are not here stays, since their zone may only not have loaded.
-    fn forget(&mut self, mut gone: Vec<NameState>, effects: &mut Effects) {
-        gone.sort_unstable_by(|a, b| a.rules.name.cmp(&b.rules.name));
-        for state in gone {
-            self.unstick(&state);
-            effects.remembered.extend((0..state.judges.len()).map(|at| state.key(at)));
-            effects.decided.push(Arc::clone(&state.rules.name));
-        }
-        let names = &self.names;
-        let mut left: Vec<CandidateKey> =
-            self.memories.keys().filter(|key| names.contains_key(&key.name)).cloned().collect();
-        left.sort_unstable();
-        for key in left {
-            self.memories.remove(&key);
-            effects.remembered.push(key);
-        }
     }
 
     /// A probe has ended. What is about no steered candidate, or no longer holds, changes nothing.
@@ -159,12 +63,12 @@ impl Steering {
         if now > observation.ended.after(observation.holds) {
             return effects;
         }
-        let Some(state) = self.names.get(&observation.candidate.name) else { return effects };
+        let Some((_, _, state)) = self.names.get_full(&observation.candidate.name) else { return effects };
         let Some(at) = state.position(&observation.candidate.candidate) else { return effects };
-        let rules = Arc::clone(&state.rules);
         if !state.judges[at].is_about(observation) {
             return effects;
         }
+        let rules = Arc::clone(&state.rules);
         if self.weigh(observation, &rules, at, now, &mut effects) == Worth::Counts {
             self.judge(observation, now, &mut effects);
         }
@@ -175,7 +79,7 @@ impl Steering {
     /// A candidate is judged by what a probe saw, and its name is decided anew.
     pub(super) fn judge(&mut self, observation: &Observation, now: Time, effects: &mut Effects) {
         self.forgive(&observation.candidate);
-        let Some(state) = self.names.get_mut(&observation.candidate.name) else { return };
+        let Some((name, _, state)) = self.names.get_full_mut(&observation.candidate.name) else { return };
         let Some(at) = state.position(&observation.candidate.candidate) else { return };
         let rules = Arc::clone(&state.rules);
         let served = state.serves(at);
@@ -208,12 +112,12 @@ impl Steering {
         let decides = verdict.matters | state.is_waiting() | state.first_round_ends(now);
         note(state, at, verdict, now, effects);
         if tallies {
-            self.retally(&rules.name, now, effects);
+            self.retally(name, now, effects);
         }
         if decides {
-            self.redecide(&rules.name, now, &mut Sharing::default(), effects);
+            self.redecide_at(name, now, &mut Sharing::default(), effects);
         } else {
-            self.reschedule(&rules.name, now);
+            self.reschedule(name, now);
         }
     }
 
@@ -224,7 +128,7 @@ impl Steering {
         self.reorder(&ended, now, &mut effects);
         while self.due.first().is_some_and(|(due, _)| *due <= now) {
             if let Some((_, name)) = self.due.pop_first() {
-                self.tick_name(&name, now, &mut effects);
+                self.tick_name(name, now, &mut effects);
             }
         }
         self.tick_providers(now, &mut effects);
@@ -260,7 +164,7 @@ impl Steering {
         self.names.get(name).map(|state| &state.rules)
     }
 
-    /// All steered names, in no order that means anything.
+    /// All steered names, in the order of `install`.
     pub fn names(&self) -> impl Iterator<Item = &Arc<SteeredName>> {
         self.names.values().map(|state| &state.rules)
     }
@@ -288,9 +192,9 @@ impl Steering {
         self.names.get(name).is_some_and(|state| state.first_round_until.is_some())
     }
 
-    fn tick_name(&mut self, name: &Arc<str>, now: Time, effects: &mut Effects) {
+    fn tick_name(&mut self, name: usize, now: Time, effects: &mut Effects) {
         let frozen = self.vantage.frozen();
-        let Some(state) = self.names.get_mut(name) else { return };
+        let Some((_, state)) = self.names.get_index_mut(name) else { return };
         state.due = None;
         let rules = Arc::clone(&state.rules);
         let mut decides = state.first_round_ends(now) || state.is_waiting();
@@ -299,7 +203,7 @@ impl Steering {
             decides = true;
         }
         if state.origin.asks_again(now) {
-            effects.inquiries.push(Inquiry::Origin(Arc::clone(name)));
+            effects.inquiries.push(Inquiry::Origin(Arc::clone(&rules.name)));
         }
         let mut tallies = false;
         for (at, candidate) in rules.candidates.iter().enumerate() {
@@ -312,36 +216,45 @@ impl Steering {
             self.retally(name, now, effects);
         }
         if decides {
-            self.redecide(name, now, &mut Sharing::default(), effects);
+            self.redecide_at(name, now, &mut Sharing::default(), effects);
         } else {
             self.reschedule(name, now);
         }
     }
 
-    pub(super) fn redecide(&mut self, name: &Arc<str>, now: Time, sharing: &mut Sharing, effects: &mut Effects) {
-        let Some(state) = self.names.get_mut(name) else { return };
+    /// As `redecide_at`, where its number is not at hand.
+    pub(super) fn redecide(&mut self, name: &str, now: Time, sharing: &mut Sharing, effects: &mut Effects) {
+        if let Some(name) = self.names.get_index_of(name) {
+            self.redecide_at(name, now, sharing, effects);
+        }
+    }
+
+    /// The name with this number is decided anew.
+    pub(super) fn redecide_at(&mut self, name: usize, now: Time, sharing: &mut Sharing, effects: &mut Effects) {
+        let Some((_, state)) = self.names.get_index_mut(name) else { return };
         state.origin.look(now);
         let redecided = state.decide(now, sharing);
-        for moved in redecided.moved {
-            let change = Change::Decision { subject: Arc::clone(name), from: moved.from, to: moved.to };
-            let why = match state.areas.whose(&moved.numbers) {
-                Some(whose) => format!("for {whose}: {}", moved.why).into(),
-                None => moved.why,
-            };
-            effects.transitions.push(Transition { at: now, change, why });
+        let subject = &state.rules.name;
+        for moved in &redecided.moved {
+            let (from, to) = (Arc::clone(&moved.from), Arc::clone(&moved.to));
+            let change = Change::Decision { subject: Arc::clone(subject), from, to };
+            effects.transitions.push(Transition { at: now, change, why: Arc::clone(&moved.why) });
         }
-        for at in redecided.remembered {
+        for &at in &redecided.remembered {
             remember(effects, state.key(at));
         }
         if redecided.changed {
-            effects.decided.push(Arc::clone(name));
+            effects.decided.push(Arc::clone(subject));
         }
-        self.look_for_stuck(name, now, effects);
+        if state.may_be_stuck() {
+            let subject = Arc::clone(subject);
+            self.look_for_stuck(&subject, now, effects);
+        }
         self.reschedule(name, now);
     }
 
-    fn reschedule(&mut self, name: &Arc<str>, now: Time) {
-        let Some(state) = self.names.get_mut(name) else { return };
+    fn reschedule(&mut self, name: usize, now: Time) {
+        let Some((_, state)) = self.names.get_index_mut(name) else { return };
         state.origin.look(now);
         // What is due already is for the next tick to do. What a tick did not do waits for an observation, not for time.
         let due = state.next_due(now).filter(|&due| due > now);
@@ -349,28 +262,9 @@ impl Steering {
             return;
         }
         if let Some(before) = std::mem::replace(&mut state.due, due) {
-            self.due.remove(&(before, Arc::clone(name)));
+            self.due.remove(&(before, name));
         }
-        self.due.extend(due.map(|due| (due, Arc::clone(name))));
-    }
-}
-
-/// The names without doubles. A name that two zones steer is answered from the deeper one, so its rules hold.
-fn deepest(names: &[Arc<SteeredName>]) -> impl Iterator<Item = &Arc<SteeredName>> {
-    let mut deepest: HashMap<&str, &Arc<SteeredName>, FixedState> = HashMap::default();
-    for rules in names {
-        let known = deepest.entry(&rules.name).or_insert(rules);
-        if rules.zone.len() > known.zone.len() {
-            *known = rules;
-        }
-    }
-    names.iter().filter(move |rules| deepest.get(&*rules.name).is_some_and(|known| Arc::ptr_eq(known, rules)))
-}
-
-/// The decisions of this name, which was decided last, are to be published and kept, though none may have changed.
-fn told(effects: &mut Effects, name: &Arc<str>) {
-    if effects.decided.last() != Some(name) {
-        effects.decided.push(Arc::clone(name));
+        self.due.extend(due.map(|due| (due, name)));
     }
 }
 

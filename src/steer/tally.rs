@@ -107,11 +107,18 @@ impl FaultClass {
     }
 }
 
+/// One candidate: the number of its name, and its place under it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Member {
+    pub(super) name: usize,
+    pub(super) at: usize,
+}
+
 /// One provider's account.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Account {
-    /// Its candidates: a name and the place under it, in the order of `install`.
-    pub(super) members: Vec<(Arc<str>, usize)>,
+    /// Its candidates, in the order of `install`.
+    pub(super) members: Vec<Member>,
     counted: u32,
     fallen: u32,
     /// By zone: how many count, and how many have fallen.
@@ -209,8 +216,8 @@ impl Account {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tallies {
     pub(super) accounts: HashMap<Arc<str>, Account, FixedState>,
-    /// When a name's candidates no longer have fallen, or no longer count.
-    pub(super) due: BTreeSet<(Time, Arc<str>)>,
+    /// When a name's candidates no longer have fallen, or no longer count, by the name's number.
+    pub(super) due: BTreeSet<(Time, usize)>,
 }
 
 impl Tallies {

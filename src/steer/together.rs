@@ -1,31 +1,32 @@
-//! What a provider's verdict does to its candidates, and how their falls reach its account.
+//! What a provider's verdict does to its candidates. How their falls reach its account: `accounts.rs`.
 //!
 //! | the provider becomes | its candidates that have not fallen |
 //! | --- | --- |
 //! | impaired | are probed at once, and the siblings of those that serve; two failures in a row make them down |
-//! | down | the same; after 5 s those that have not passed since count as down |
+//! | down | the same; after 5 s those that were heard of since, and do not pass, count as down |
+//! | ... for 30 s | those too that were not heard of; two failures in a row made them down before |
 //! | down with 80 % and more fallen | count as down at once, be it that they pass |
 //! | up or impaired again | are what their own track says, once they have passed since it fell; after more than a minute with the next pass, and their share grows back |
 //!
 //! A step touches the names of the provider that it is about, and no others.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::blame::{apart, blame};
 use super::effects::{Effects, ProbeWanted};
-use super::name::NameState;
+use super::judge::Judge;
 use super::observation::Cause;
 use super::sharing::Sharing;
-use super::steering::{Steering, remember};
-use super::tally::{Account, COUNTED_FOR, ProviderState, TOGETHER};
+use super::steering::Steering;
+use super::tally::{Account, Member, ProviderState};
 use super::time::Time;
 use super::track::BRIEF_OUTAGE;
 use super::transition::{Change, Standing, Transition, Verdict};
 
 /// A probe that was asked for when a provider fell has this long to pass; and a pass this old is as good.
 const EXCUSED_BY: Duration = Duration::from_secs(5);
+/// One that has not ended by then has so long: ten thousand names are not asked within five seconds.
+const HEARD_BY: Duration = Duration::from_secs(30);
 
 /// A provider is down, for candidates that have not fallen themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,23 @@ impl Outage {
     pub(super) fn is_brief(&self, now: Time) -> bool {
         now.since(self.at) < BRIEF_OUTAGE
     }
+
+    /// Whether this candidate counts as down by it now. None as long as a word of it is waited for.
+    fn holds(&self, judge: &Judge, now: Time) -> Option<bool> {
+        let excused_from = self.at.before(EXCUSED_BY);
+        match () {
+            () if judge.summary.standing == Standing::Down => Some(false),
+            () if self.all => Some(true),
+            () if judge.passes_since(excused_from) => Some(false),
+            () if judge.is_seen_since(excused_from) || now >= self.at.after(HEARD_BY) => Some(true),
+            () => None,
+        }
+    }
+
+    /// Whether this is about the same fall of the provider, and as strict.
+    fn is_as(&self, other: &Self) -> bool {
+        (self.at, self.all) == (other.at, other.all)
+    }
 }
 
 impl Steering {
@@ -53,87 +71,8 @@ impl Steering {
         self.tallies.accounts.get(id).filter(|account| !account.members.is_empty()).map(Account::state)
     }
 
-    /// The accounts of these names as they are installed, from nothing.
-    pub(super) fn recount(&mut self, names: &[Arc<str>], now: Time, effects: &mut Effects) {
-        for account in self.tallies.accounts.values_mut() {
-            account.empty();
-        }
-        self.tallies.due.clear();
-        let mut providers = Vec::new();
-        for name in names {
-            let Some(state) = self.names.get_mut(name) else { continue };
-            for (at, candidate) in state.rules.candidates.iter().enumerate() {
-                let account = match self.tallies.accounts.get_mut(&candidate.provider) {
-                    Some(account) => account,
-                    None => self.tallies.accounts.entry(Arc::clone(&candidate.provider)).or_default(),
-                };
-                if account.members.is_empty() {
-                    providers.push(Arc::clone(&candidate.provider));
-                }
-                account.members.push((Arc::clone(name), at));
-            }
-            state.judges.iter_mut().for_each(|judge| judge.entry.counted = false);
-        }
-        self.tallies.accounts.retain(|_, account| !account.members.is_empty());
-        for name in names {
-            self.enter(name, true, now, effects);
-        }
-        for provider in providers {
-            self.judge_provider(&provider, now, effects);
-            let account = self.tallies.accounts.get(&provider);
-            if account.is_some_and(|account| account.verdict == Verdict::Down && account.acts_at.is_none()) {
-                // Those that are new, or are judged anew.
-                self.take_hold(&provider, now, effects);
-            }
-        }
-    }
-
-    /// The candidates of a name may add something else to the accounts of their providers.
-    pub(super) fn retally(&mut self, name: &Arc<str>, now: Time, effects: &mut Effects) {
-        for provider in self.enter(name, false, now, effects) {
-            self.judge_provider(&provider, now, effects);
-        }
-    }
-
-    /// Enters what the candidates of a name add now. Returns the providers for which that changed anything.
-    fn enter(&mut self, name: &Arc<str>, anew: bool, now: Time, effects: &mut Effects) -> Vec<Arc<str>> {
-        let mut touched: Vec<Arc<str>> = Vec::new();
-        let Some(state) = self.names.get_mut(name) else { return touched };
-        attribute(state, now, effects);
-        let rules = Arc::clone(&state.rules);
-        let mut kept: Vec<usize> = Vec::new();
-        for (at, (judge, candidate)) in state.judges.iter_mut().zip(&rules.candidates).enumerate() {
-            let verdict = self.tallies.verdict(&candidate.provider);
-            let after = judge.entry(verdict, now);
-            let before = std::mem::replace(&mut judge.entry, after);
-            if before.fallen.is_some() != after.fallen.is_some() {
-                kept.push(at);
-            }
-            let before = if anew { Default::default() } else { before };
-            if self.tallies.change(&candidate.provider, &rules.zone, before, after)
-                && !touched.contains(&candidate.provider)
-            {
-                touched.push(Arc::clone(&candidate.provider));
-            }
-            // Without a verdict nothing ends by time; `follow` sees to it once there is one.
-            let fell = judge.fell.as_ref().filter(|_| verdict != Verdict::Unknown && after.counted);
-            let ends = fell.and_then(|fell| {
-                let ends = [fell.at.after(TOGETHER), fell.up_until.after(COUNTED_FOR)];
-                ends.into_iter().find(|&end| end > now)
-            });
-            self.tallies.due.extend(ends.map(|end| (end, Arc::clone(name))));
-        }
-        kept.into_iter().for_each(|at| remember(effects, state.key(at)));
-        // What cannot be told by then is told by time.
-        let open = state.judges.iter().filter_map(|judge| judge.fell.as_ref()).filter(|fell| fell.counts.is_none());
-        let told = apart(&rules.candidates).saturating_add(Duration::from_millis(1));
-        let told = open.map(|fell| fell.at.after(told)).min().filter(|&at| at > now);
-        self.tallies.due.extend(told.map(|at| (at, Arc::clone(name))));
-        touched
-    }
-
     /// What the counts of a provider come to.
-    fn judge_provider(&mut self, provider: &Arc<str>, now: Time, effects: &mut Effects) {
+    pub(super) fn judge_provider(&mut self, provider: &Arc<str>, now: Time, effects: &mut Effects) {
         let Some(account) = self.tallies.accounts.get_mut(provider) else { return };
         if account.verdict == Verdict::Unknown && account.judge() != Verdict::Unknown {
             // Without a verdict no fall grew too old to count. That there is one at all is no news.
@@ -180,21 +119,20 @@ impl Steering {
     /// How are those that have not fallen, and the siblings of those of them that serve?
     fn ask(&self, provider: &str, now: Time, effects: &mut Effects) {
         let Some(account) = self.tallies.accounts.get(provider) else { return };
-        let mut last: Option<(&Arc<str>, BTreeSet<usize>)> = None;
-        for (name, at) in &account.members {
-            let Some(state) = self.names.get(name) else { continue };
-            if state.judges.get(*at).is_none_or(|judge| judge.summary.standing == Standing::Down) {
+        for members in by_name(&account.members) {
+            let Some((_, state)) = members.first().and_then(|member| self.names.get_index(member.name)) else {
                 continue;
-            }
-            let mut asked = match last.take() {
-                Some((before, asked)) if before == name => asked,
-                _ => BTreeSet::new(),
             };
-            let all = if state.serves(*at) { 0..state.judges.len() } else { *at..*at + 1 };
-            for i in all.filter(|&i| asked.insert(i)) {
-                effects.probes.push(ProbeWanted { candidate: state.key(i), cause: Cause::Sibling, at: now });
+            let stands =
+                |at: &usize| state.judges.get(*at).is_some_and(|judge| judge.summary.standing != Standing::Down);
+            let own = || members.iter().map(|member| member.at).filter(stands);
+            let mut ask = |at| {
+                effects.probes.push(ProbeWanted { candidate: state.key(at), cause: Cause::Sibling, at: now });
+            };
+            match own().any(|at| state.serves(at)) {
+                true => (0..state.judges.len()).for_each(ask),
+                false => own().for_each(&mut ask),
             }
-            last = Some((name, asked));
         }
     }
 
@@ -202,7 +140,7 @@ impl Steering {
     pub(super) fn tick_providers(&mut self, now: Time, effects: &mut Effects) {
         while self.tallies.due.first().is_some_and(|(due, _)| *due <= now) {
             if let Some((_, name)) = self.tallies.due.pop_first() {
-                self.retally(&name, now, effects);
+                self.retally(name, now, effects);
             }
         }
         let is_due = |account: &Account| account.acts_at.is_some_and(|at| at <= now);
@@ -218,33 +156,44 @@ impl Steering {
         }
     }
 
-    /// Those that have not fallen count as down, but for those that are excused.
-    fn take_hold(&mut self, provider: &str, now: Time, effects: &mut Effects) {
+    /// Those that have not fallen count as down, but for those that are excused, or are not heard of yet.
+    pub(super) fn take_hold(&mut self, provider: &str, now: Time, effects: &mut Effects) {
         let Some(account) = self.tallies.accounts.get(provider) else { return };
         let words = format!("provider {provider} is down ({})", account.evidence());
-        let (since, all) = (account.since.before(EXCUSED_BY), account.all);
-        let outage = Arc::new(Outage { words, began: account.began, at: account.since, all });
-        self.over_members(provider, now, effects, |state, at| {
-            let judge = &mut state.judges[at];
-            let falls = judge.summary.standing != Standing::Down && (all || !judge.passes_since(since));
-            let changes = falls && judge.outage.as_ref() != Some(&outage);
+        let outage = Arc::new(Outage { words, began: account.began, at: account.since, all: account.all });
+        let mut waits = false;
+        self.over_members(provider, now, effects, |judge| {
+            let holds = outage.holds(judge, now);
+            waits |= holds.is_none();
+            let changes = holds == Some(true) && !judge.outage.as_ref().is_some_and(|known| known.is_as(&outage));
             if changes {
                 judge.outage = Some(Arc::clone(&outage));
             }
             changes
         });
+        if waits && let Some(account) = self.tallies.accounts.get_mut(provider) {
+            account.acts_at = Some(outage.at.after(HEARD_BY));
+        }
     }
 
     /// The provider is no longer down: each is what its own track says with its next pass; at once if it has passed since
     /// the provider fell, and that was a moment ago.
     fn let_go(&mut self, provider: &str, now: Time, effects: &mut Effects) {
-        self.over_members(provider, now, effects, |state, at| {
-            let judge = &mut state.judges[at];
+        // Nearly all were held by one outage, and wait for a pass by one.
+        let mut over: Option<(Arc<Outage>, Arc<Outage>)> = None;
+        self.over_members(provider, now, effects, |judge| {
             let Some(outage) = judge.outage.take() else { return false };
-            if !outage.is_brief(now) || !judge.passes_since(outage.at) {
-                let words = "its provider was down, and it has not passed since".to_owned();
-                judge.outage = Some(Arc::new(Outage { words, all: false, ..Outage::clone(&outage) }));
+            if outage.is_brief(now) && judge.passes_since(outage.at) {
+                return true;
             }
+            let known =
+                over.as_ref().filter(|(before, _)| Arc::ptr_eq(before, &outage)).map(|(_, after)| Arc::clone(after));
+            judge.outage = Some(known.unwrap_or_else(|| {
+                let words = "its provider was down, and it has not passed since".to_owned();
+                let after = Arc::new(Outage { words, all: false, ..Outage::clone(&outage) });
+                over = Some((outage, Arc::clone(&after)));
+                after
+            }));
             true
         });
     }
@@ -255,75 +204,112 @@ impl Steering {
         provider: &str,
         now: Time,
         effects: &mut Effects,
-        mut changes: impl FnMut(&mut NameState, usize) -> bool,
+        mut changes: impl FnMut(&mut Judge) -> bool,
     ) {
         let Some(account) = self.tallies.accounts.get_mut(provider) else { return };
         let members = std::mem::take(&mut account.members);
-        let (mut sharing, mut names) = (Sharing::of_many(), Vec::new());
-        for (name, at) in &members {
-            let Some(state) = self.names.get_mut(name).filter(|state| *at < state.judges.len()) else { continue };
-            if changes(state, *at) && names.last() != Some(&name) {
-                names.push(name);
+        let mut sharing = Sharing::of_many();
+        for of_name in by_name(&members) {
+            let mut changed = false;
+            for &Member { name, at } in of_name {
+                let judge = self.names.get_index_mut(name).and_then(|(_, state)| state.judges.get_mut(at));
+                changed |= judge.is_some_and(&mut changes);
+            }
+            if let Some(member) = of_name.first().filter(|_| changed) {
+                self.redecide_at(member.name, now, &mut sharing, effects);
             }
         }
-        for name in names {
-            self.redecide(name, now, &mut sharing, effects);
-        }
         if let Some(account) = self.tallies.accounts.get_mut(provider) {
             account.members = members;
-        }
-    }
-
-    /// The entries of all its candidates, after its verdict changed.
-    fn follow(&mut self, provider: &str, now: Time, effects: &mut Effects) {
-        let Some(account) = self.tallies.accounts.get_mut(provider) else { return };
-        let members = std::mem::take(&mut account.members);
-        let mut others = BTreeSet::new();
-        for (name, _) in &members {
-            others.extend(self.enter(name, false, now, effects));
-        }
-        if let Some(account) = self.tallies.accounts.get_mut(provider) {
-            account.members = members;
-        }
-        // Fewer of its own have fallen by that, so that it remains up. But whose fault others fell by may be told now.
-        others.remove(provider);
-        for other in others {
-            self.judge_provider(&other, now, effects);
         }
     }
 }
 
-/// Whose fault the falls of this name are, as far as it can be told by now. What is told once stays so, but that it may
-/// turn out as the origin's while the candidates of the name may still notice one fault.
-fn attribute(state: &mut NameState, now: Time, effects: &mut Effects) {
-    state.unblamed = false;
-    if state.judges.iter().all(|judge| judge.fell.is_none()) {
-        return;
-    }
-    state.origin.look(now);
-    let apart = apart(&state.rules.candidates);
-    for at in 0..state.judges.len() {
-        let Some(fell) = &state.judges[at].fell else { continue };
-        let open = fell.fault.is_some()
-            && match fell.counts {
-                None => true,
-                Some(true) => now.since(fell.at) <= apart,
-                Some(false) => false,
+/// Members are in the order of names, so those of one name stand together.
+pub(super) fn by_name(members: &[Member]) -> impl Iterator<Item = &[Member]> {
+    members.chunk_by(|one, next| one.name == next.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::areas::PLAIN;
+    use super::super::fixture::{IDS, START, at, candidate, seen, steered};
+    use super::super::observation::Family;
+    use super::super::policy::{Candidate, SteeredName};
+    use super::*;
+
+    /// Twenty names that answer with the first of two candidates.
+    struct Names(Steering);
+
+    impl Names {
+        fn passing() -> Self {
+            let rules = |number| {
+                let standby = Candidate { standby: true, ..candidate(IDS[1], "us", 3) };
+                Arc::new(steered(&name(number), vec![candidate(IDS[0], "si", 3), standby]))
             };
-        if !open {
-            continue;
+            let all: Vec<Arc<SteeredName>> = (0..20).map(rules).collect();
+            let mut names = Self(Steering::new());
+            names.0.install(&all, START);
+            for number in 0..20 {
+                names.see(number, 0, None, 1);
+                names.see(number, 1, None, 1);
+            }
+            names
         }
-        // A sibling whose probe nobody asked for is heard of within a round; after that nobody can tell.
-        let counts = blame(at, &state.judges, &state.origin, apart).counts_for_provider();
-        let counts = counts.or((now.since(fell.at) > apart).then_some(true));
-        state.unblamed |= counts.is_none();
-        let key = state.key(at);
-        if let Some(fell) = &mut state.judges[at].fell
-            && fell.counts != counts
-            && counts.is_some()
-        {
-            fell.counts = counts;
-            remember(effects, key);
+
+        /// It fails, and its sibling, which is asked then, passes.
+        fn fail(&mut self, number: usize, seconds: u64) {
+            self.see(number, 0, Some(500), seconds);
+            self.see(number, 1, None, seconds);
         }
+
+        fn see(&mut self, number: usize, candidate: usize, status: Option<u16>, seconds: u64) {
+            let now = at(seconds * 1_000);
+            let mut observation = seen(candidate, Some(Family::V4), Cause::Sibling, status, now);
+            observation.candidate.name = name(number).into();
+            self.0.observe(&observation, now);
+        }
+
+        fn tick(&mut self, seconds: u64) {
+            assert_eq!(self.0.next_tick(), Some(at(seconds * 1_000)));
+            self.0.tick(at(seconds * 1_000));
+        }
+
+        /// Those that answer with the first candidate.
+        fn staying(&self) -> Vec<usize> {
+            let stays = |number: &usize| self.0.decision(&name(*number), PLAIN).unwrap().reasons[0].share > 0.0;
+            (0..20).filter(stays).collect()
+        }
+    }
+
+    fn name(number: usize) -> String {
+        format!("w{number}.shop.example.")
+    }
+
+    #[test]
+    fn who_is_not_heard_of_when_a_provider_falls_stays_for_a_while() {
+        let mut names = Names::passing();
+        for seconds in 100..=102 {
+            (0..10).for_each(|number| names.fail(number, seconds));
+        }
+        assert_eq!(names.0.provider(IDS[0]).unwrap().verdict, Verdict::Down);
+        // All are asked; but of most no word has come within five seconds.
+        (10..20).for_each(|number| names.see(number, 1, None, 103));
+        names.see(10, 0, None, 104);
+        names.fail(11, 104);
+        assert_eq!(names.staying(), (10..20).collect::<Vec<_>>());
+        names.tick(107);
+        assert_eq!(names.staying(), [10, 12, 13, 14, 15, 16, 17, 18, 19], "one failure, and no pass");
+        // Later words count as they come: one failure may be a lost packet, two in a row are a fall.
+        names.fail(12, 110);
+        names.see(13, 0, None, 110);
+        names.fail(14, 110);
+        assert_eq!(names.staying(), [10, 12, 13, 14, 15, 16, 17, 18, 19]);
+        names.fail(12, 111);
+        names.see(14, 0, None, 111);
+        assert_eq!(names.staying(), [10, 13, 14, 15, 16, 17, 18, 19]);
+        (15..20).for_each(|number| names.see(number, 1, None, 120));
+        names.tick(132);
+        assert_eq!(names.staying(), [10, 13, 14], "of the others nobody knows");
     }
 }
