@@ -8,8 +8,12 @@ mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::Arc;
 
 use by_hand::{select, steered, whole};
+use pointsman::image::areas::{Areas, Countries, Sets};
+use pointsman::image::by_area::ForArea;
+use pointsman::image::published::{FlattenedSet, FlattenedSets};
 use pointsman::image::{MAX_UDP, Reply, Settings, Transport, answer};
 use pointsman::steer::policy::{Shape, Sticky};
 use support::{published, query, with_edns, zone};
@@ -48,10 +52,26 @@ fn no_answer_allocates() {
         vec![
             steered("cn.s.test.", "s.test.", Shape::Cname, Sticky::Yes, &["a.example."]),
             steered("app.s.test.", "s.test.", Shape::Addresses, Sticky::Yes, &["192.0.2.10,2001:db8::10"]),
+            steered("flat.s.test.", "s.test.", Shape::Flattened, Sticky::Yes, &["a.example."]),
         ],
     );
     let mut published = published(&[zone], &[], &Settings::default());
-    select(&mut published, vec![whole(0, 1, 30, None), whole(0, 1, 30, None)]);
+    select(&mut published, vec![whole(0, 1, 30, None), whole(0, 1, 30, None), whole(0, 1, 30, None)]);
+    let sets = Sets::with([("east".into(), vec!["192.0.2.0/24".parse().expect("a prefix")])]);
+    let areas = Areas::build(&sets, &Countries::default()).expect("few areas").with_networks(&sets, |_| true);
+    let addresses = |text: &str| vec![text.parse().expect("an address")];
+    let of = areas.networks()[0].clone();
+    let set = FlattenedSet {
+        addresses: addresses("203.0.113.1"),
+        ttl: 60,
+        service: None,
+        honours_subnets: Some(true),
+        by_area: None,
+    };
+    let of_area = ForArea { of, addresses: addresses("203.0.113.2"), ttl: 20 };
+    let set = set.with_areas(areas.networks(), &[of_area], (&[], 0));
+    published.areas = Arc::new(areas);
+    published.flattened = Arc::new(FlattenedSets(vec![vec![], vec![], vec![Some(Arc::new(set))]]));
     let client = "192.0.2.1".parse().expect("an address");
     let mut out = [0; MAX_UDP];
     for (what, qname, qtype) in [
@@ -64,6 +84,7 @@ fn no_answer_allocates() {
         ("referral", "x.c.s.test.", 1),
         ("steered CNAME", "cn.s.test.", 1),
         ("steered addresses", "app.s.test.", 28),
+        ("flattened by area", "flat.s.test.", 1),
         ("REFUSED", "example.", 1),
     ] {
         for query in [query(qname, qtype), with_edns(query(qname, qtype), 1232, 0, &[])] {

@@ -8,6 +8,8 @@ mod support;
 use std::sync::{Arc, LazyLock};
 
 use by_hand::{select, steered, whole};
+use pointsman::image::areas::{Areas, Countries, Sets};
+use pointsman::image::by_area::ForArea;
 use pointsman::image::published::{FlattenedSet, FlattenedSets, Published};
 use pointsman::image::{CompiledZone, MAX_TCP, MAX_UDP, Reply, Settings, Transport, answer, explain};
 use pointsman::steer::policy::{Shape, Sticky};
@@ -46,7 +48,18 @@ static SERVED: LazyLock<Published> = LazyLock::new(|| {
         ttl: 60,
         service: None,
         honours_subnets: None,
+        by_area: None,
     };
+    // Some clients get other addresses.
+    let sets = Sets::with([("east".into(), vec!["192.0.2.0/24".parse().expect("a prefix")])]);
+    let areas = Areas::build(&sets, &Countries::default()).expect("few areas").with_networks(&sets, |_| true);
+    let of_area = ForArea {
+        of: areas.networks()[0].clone(),
+        addresses: vec!["203.0.113.2".parse().expect("an address"), "2001:db8::2".parse().expect("an address")],
+        ttl: 20,
+    };
+    let set = set.with_areas(areas.networks(), &[of_area], (&[], 0));
+    published.areas = Arc::new(areas);
     published.flattened = Arc::new(FlattenedSets(vec![vec![], vec![], vec![Some(Arc::new(set))]]));
     published
 });

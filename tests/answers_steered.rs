@@ -322,7 +322,7 @@ fn set_with_hints(c: u8, v4: u8, v6: u8, has_service: bool) -> Arc<FlattenedSet>
     rdata.push(0x99);
     let record = ServiceRecord { owner: b"\x01t\0".as_slice().into(), rdata: rdata.into() };
     let service = has_service.then(|| Service::compile(&[record], 60, &addresses).expect("it fits").into());
-    Arc::new(FlattenedSet { addresses, ttl: 60, service, honours_subnets: None })
+    Arc::new(FlattenedSet { addresses, ttl: 60, service, honours_subnets: None, by_area: None })
 }
 
 proptest! {
@@ -392,7 +392,7 @@ fn flattened_names_answer_what_targets_resolved_to() {
     let mut published = served();
     let set = |addresses: &[&str], ttl| {
         let addresses = addresses.iter().map(|address| address.parse().expect("an address")).collect();
-        Some(Arc::new(FlattenedSet { addresses, ttl, service: None, honours_subnets: None }))
+        Some(Arc::new(FlattenedSet { addresses, ttl, service: None, honours_subnets: None, by_area: None }))
     };
     let sets = |sets: Vec<Option<Arc<FlattenedSet>>>| Arc::new(FlattenedSets(vec![Vec::new(), Vec::new(), sets]));
     // Nothing has resolved: the owner's own.

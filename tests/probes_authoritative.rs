@@ -13,6 +13,7 @@ mod probing;
 mod scripted_resolver;
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_proto::op::ResponseCode;
@@ -267,7 +268,7 @@ async fn it_can_be_turned_off() {
 /// Whether the target of a flattened name is found to honour client subnets.
 async fn honours_subnets(site: &Site) -> Option<bool> {
     let mut probing = Probing::start(site.settings(Duration::from_secs(60)));
-    probing.command(Command::Flatten(vec![TARGET.into()])).await;
+    probing.command(Command::Flatten { targets: vec![TARGET.into()], networks: Arc::new([]) }).await;
     loop {
         if let Report::Service { target, records, honours_subnets, .. } = probing.report().await {
             assert_eq!((&*target, records.len()), (TARGET, 0));

@@ -122,7 +122,9 @@ async fn an_answer_is_used_for_its_ttl_and_a_change_is_seen_after_it() {
                 assert_eq!(observation.address, Some(loopback(1)));
                 probes += 1;
             }
-            Report::Found(_) | Report::Service { .. } => unreachable!("nothing was inquired, nothing is flattened"),
+            Report::Found(_) | Report::Service { .. } | Report::ByArea { .. } => {
+                unreachable!("nothing was inquired, nothing is flattened")
+            }
         }
     }
     // A TTL below 5 s counts as 5 s.

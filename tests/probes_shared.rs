@@ -22,7 +22,9 @@ use probing::{PATIENCE, Probing, at, key, now};
 async fn seen(probing: &mut Probing) -> (Observation, Arc<[CandidateKey]>) {
     match probing.report().await {
         Report::Observed { observation, candidates, .. } => (observation, candidates),
-        Report::Resolved { .. } | Report::Found(_) | Report::Service { .. } => unreachable!("no target is a name"),
+        Report::Resolved { .. } | Report::Found(_) | Report::Service { .. } | Report::ByArea { .. } => {
+            unreachable!("no target is a name")
+        }
     }
 }
 

@@ -24,6 +24,7 @@ fn checked(folder: &Path, files: &[&str], origin: Option<&str>) -> Report {
     let args = CheckArgs {
         format: CheckFormat::Text,
         origin: origin.map(str::to_owned),
+        online: false,
         zones: folder.to_owned(),
         files: files.iter().map(|file| folder.join(file)).collect(),
     };

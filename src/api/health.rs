@@ -381,6 +381,8 @@ mod tests {
             last_latency_ms: None,
             last_fault: None,
             addresses: Vec::new(),
+            honours_subnets: None,
+            addresses_by_area: Vec::new(),
             readiness: ReadinessState::Ready,
             risks: Vec::new(),
             certificate: None,

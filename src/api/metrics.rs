@@ -118,6 +118,8 @@ pub const METRICS: &[Metric] = &[
     metric("pointsman_inquiries_total", Kind::Counter, "", &["kind", "outcome"], "Questions to origins and anchors, by kind (origin, anchors-v4, anchors-v6) and outcome: pass, fail; not-sent where this machine could not ask; dropped where too many waited"),
     metric("pointsman_authoritative_looks_total", Kind::Counter, "", &["outcome"], "Targets looked at by their authoritative servers, by outcome: resolves, fails, family-gone; unknown where nothing could be concluded"),
     metric("pointsman_authoritative_answers_total", Kind::Counter, "", &["outcome"], "Authoritative servers asked about a target, by what they said: good, empty, silent, nowhere, lame, nxdomain, servfail, other"),
+    metric("pointsman_area_lookups_total", Kind::Counter, "", &["outcome"], "Targets of flattened names asked for on behalf of an area, by outcome: answered, failed"),
+    metric("pointsman_area_probes_total", Kind::Counter, "", &["outcome"], "Probes of addresses that such a target has for an area, by outcome: pass, fail; no verdict rests on them"),
     metric("pointsman_transitions_total", Kind::Counter, "", &["kind"], "Transitions by kind: verdict, decision, provider, vantage, readiness, override"),
     metric("pointsman_store_writes_total", Kind::Counter, "", &[], "Batches that are on the disk"),
     metric("pointsman_store_write_seconds", Kind::Histogram, "seconds", &[], "From the beginning of a commit to the end of its sync"),

@@ -16,6 +16,7 @@ mod export;
 mod jurisdiction;
 pub mod log;
 mod names;
+pub mod online;
 mod overrides;
 mod print;
 mod radius;
@@ -169,7 +170,8 @@ fn dispatch(command: &Command, globals: &Globals) -> anyhow::Result<ExitCode> {
 /// Zones are checked with the providers and defaults of the configuration, and what that leads to with them.
 fn check(args: &check::CheckArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
     let (config, _) = serve::load_config(globals)?;
-    Ok(check::run(args, &config.zone_settings(), config::faults(&config)))
+    let asking = config.health_settings(config.vantage().into());
+    Ok(check::run(args, &config.zone_settings(), config::faults(&config), asking)?)
 }
 
 fn code_of(error: &anyhow::Error) -> u8 {

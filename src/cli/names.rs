@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::table::{Align, Cell, Table, style_of};
 use super::text::{clean, relative, time};
 use crate::api::health::{answer, answer_in_area, percent};
-use crate::controller::view::{AreaView, CandidateView, NameView, RampView};
+use crate::controller::view::{AreaAddresses, AreaView, CandidateView, NameView, RampView};
 use crate::steer::observation::Fault;
 use crate::steer::transition::Standing;
 
@@ -139,6 +139,10 @@ fn details(view: &NameView, now: Timestamp) -> String {
         }
         if !candidate.addresses.is_empty() {
             let _ = writeln!(text, "{id}: addresses {}", clean(&candidate.addresses.join(", ")));
+        }
+        for AreaAddresses { area, network, addresses, ttl } in &candidate.addresses_by_area {
+            let (area, network, addresses) = (clean(area), clean(network), clean(&addresses.join(", ")).into_owned());
+            let _ = writeln!(text, "{id}: addresses for {area} ({network}, {ttl} s): {addresses}");
         }
     }
     if text.is_empty() { text } else { format!("\n{text}") }

@@ -23,6 +23,7 @@ use jiff::Timestamp;
 
 use super::view::{AreasView, LoadedDatabase};
 use crate::config::Config;
+use crate::health::reach::special_kind;
 use crate::image::areas::database::Database;
 use crate::image::areas::{Areas, Countries, Sets};
 
@@ -100,7 +101,9 @@ impl KnownAreas {
                 }
             },
         };
-        match Areas::build(&sets, &countries) {
+        // What no probe may be sent to is told to nobody either.
+        let may_be_told = |address| config.probe.allow_private || special_kind(address).is_none();
+        match Areas::build(&sets, &countries).map(|areas| areas.with_networks(&sets, may_be_told)) {
             Ok(areas) => Self { areas: Arc::new(areas), file, loaded, sets, error },
             Err(wrong) => Self { file, error: error.or(Some(format!("areas: {wrong}"))), ..self.clone() },
         }

@@ -178,6 +178,7 @@ impl Task {
             }
         }
         self.areas = areas;
+        self.settle_networks();
         effects
     }
 

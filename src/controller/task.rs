@@ -221,6 +221,10 @@ impl Task {
                     taken += 1;
                     self.take_service(&target, records, ttl, honours_subnets);
                 }
+                Report::ByArea { target, areas } => {
+                    taken += 1;
+                    self.take_by_area(&target, areas);
+                }
                 Report::Found(findings) => {
                     taken += findings.len();
                     for finding in &findings {
@@ -332,7 +336,7 @@ impl Task {
         room.send(Command::Plan(candidates.collect()));
         self.index_flattened();
         // Once more where there is no room: telling the same twice changes nothing.
-        self.plan_due = self.commands.try_send(Command::Flatten(self.flattened.targets())).is_err();
+        self.plan_due = self.commands.try_send(self.flattened.command()).is_err();
     }
 
     /// The first round is over, once and for all, when that of every name is. A name that answers what it did before a

@@ -273,6 +273,12 @@ pub struct CandidateView {
     pub last_fault: Option<FaultView>,
     /// What its target name resolves to; its own addresses otherwise.
     pub addresses: Vec<String>,
+    /// Of a flattened name: whether the target's DNS honours client subnets (RFC 7871), where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub honours_subnets: Option<bool>,
+    /// What clients of some areas are answered in their place; addresses that work alone. A family that is missing is that of `addresses`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses_by_area: Vec<AreaAddresses>,
     /// Whether it can be relied on at the moment of need.
     #[serde(default)]
     pub readiness: ReadinessState,
@@ -282,6 +288,18 @@ pub struct CandidateView {
     /// The certificate that it showed last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<CertificateView>,
+}
+
+/// What the DNS of a target has for the clients of an area.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AreaAddresses {
+    /// `country-de`.
+    pub area: String,
+    /// The network that it was asked for.
+    pub network: String,
+    pub addresses: Vec<String>,
+    /// Seconds.
+    pub ttl: u32,
 }
 
 /// A certificate.

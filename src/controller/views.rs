@@ -328,6 +328,10 @@ impl Task {
             Target::Addresses(addresses) => addresses.as_slice(),
             Target::Name(_) => self.resolved.get(&key).map_or(&[][..], |resolved| resolved.addresses()),
         };
+        let flattened = match &candidate.target {
+            Target::Name(target) if name.shape == Shape::Flattened => Some(&**target),
+            _ => None,
+        };
         CandidateView {
             id: candidate.id.to_string(),
             provider: candidate.provider.to_string(),
@@ -359,6 +363,8 @@ impl Task {
                 fault: seen.fault.clone(),
             }),
             addresses: addresses.iter().map(IpAddr::to_string).collect(),
+            honours_subnets: flattened.and_then(|target| self.flattened.honours_subnets(target)),
+            addresses_by_area: flattened.map_or_else(Vec::new, |target| self.flattened.areas_view(target)),
             readiness: self.steering.readiness(&key).map(Readiness::state).unwrap_or_default(),
             risks: self.steering.readiness(&key).map_or_else(Vec::new, Readiness::reasons),
             certificate: self.steering.certificate(&key).map(|certificate| CertificateView {

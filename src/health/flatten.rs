@@ -1,8 +1,8 @@
 //! What is asked of targets whose names are flattened alone: their HTTPS records (RFC 9460), looked up apart from probes: a resolver that stumbles over the type must not
 //! hold up what is known of addresses.
 //!
-//! Whether their DNS honours client subnets is asked once an hour beside it: a flattened name answers what was resolved from here, and it is told where
-//! that may be wrong for clients far away.
+//! Whether their DNS honours client subnets is asked once an hour beside it: where it does, the target is resolved for each area too (`by_area`); where it does not, a
+//! flattened name answers what was resolved from here, and it is told that this may be wrong for clients far away.
 //!
 //! One look-up a target at a time, the next when its TTL is over. What cannot be looked up is as if it had none: a client without an HTTPS
 //! record goes to the same addresses.
@@ -21,6 +21,7 @@ use super::message::Report;
 use super::prober::Clock;
 use super::resolve::{MAX_TTL, MIN_TTL};
 use super::round::Rounds;
+use crate::image::areas::AreaNetwork;
 use crate::image::service::ServiceRecord;
 use crate::steer::time::Time;
 
@@ -36,33 +37,70 @@ const SUBNETS_HOLD: Duration = Duration::from_secs(3600);
 const IDLE: Duration = Duration::from_secs(3600);
 
 /// Which target is looked up when.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Flattening {
     targets: HashMap<Arc<str>, Known>,
     order: BTreeSet<(Time, Arc<str>)>,
     running: JoinSet<Known>,
     /// What each running look-up is of, so that one that panics is given back too.
-    asked: HashMap<Id, Arc<str>>,
+    asked: HashMap<Id, Asked>,
+    /// What targets are resolved for.
+    networks: Arc<[AreaNetwork]>,
+}
+
+/// What a look-up that runs is of.
+#[derive(Debug)]
+struct Asked {
+    target: Arc<str>,
+    networks: Arc<[AreaNetwork]>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Known {
     /// None while it is looked up.
     due: Option<Time>,
+    /// When its HTTPS records are to be looked up.
+    services_due: Time,
     /// Whether its DNS honours client subnets, and when that is to be asked.
     honours_subnets: Option<bool>,
     subnets_due: Time,
+    /// When it is to be resolved for each area.
+    areas_due: Time,
+}
+
+impl Default for Flattening {
+    fn default() -> Self {
+        Self {
+            targets: HashMap::new(),
+            order: BTreeSet::new(),
+            running: JoinSet::new(),
+            asked: HashMap::new(),
+            networks: Arc::new([]),
+        }
+    }
 }
 
 impl Flattening {
-    /// These are all targets from now on. New ones are due at once.
-    pub fn plan(&mut self, targets: Vec<Arc<str>>, now: Time) {
+    /// These are all targets from now on, and the networks that they are resolved for. New ones are due at once.
+    pub fn plan(&mut self, targets: Vec<Arc<str>>, networks: Arc<[AreaNetwork]>, now: Time) {
         let mut before = std::mem::take(&mut self.targets);
+        let are_other = networks != self.networks;
+        if are_other {
+            self.networks = networks;
+        }
         for target in targets {
-            let known = before.remove(&target).unwrap_or(Known { due: Some(now), ..Known::default() });
+            let mut known = before.remove(&target).unwrap_or(Known { due: Some(now), ..Known::default() });
+            if are_other {
+                known.is_of_other_networks(now);
+            }
             self.targets.insert(target, known);
         }
         self.order = self.targets.iter().filter_map(|(target, known)| Some((known.due?, target.clone()))).collect();
+    }
+
+    /// Whether this is one of the targets.
+    pub fn has(&self, target: &Arc<str>) -> bool {
+        self.targets.contains_key(target)
     }
 
     /// Begins what is due, and says how long to wait for the next.
@@ -76,16 +114,18 @@ impl Flattening {
             let Some((_, target)) = self.order.pop_first() else { return IDLE };
             let Some(known) = self.targets.get_mut(&target) else { continue };
             known.due = None;
-            let (rounds, asked, known) = (Arc::clone(rounds), target.clone(), *known);
-            let handle = self.running.spawn(async move { look_up(&rounds, &asked, known).await });
-            self.asked.insert(handle.id(), target);
+            let asked = Asked { target, networks: Arc::clone(&self.networks) };
+            let (rounds, known) = (Arc::clone(rounds), *known);
+            let (target, networks) = (asked.target.clone(), Arc::clone(&asked.networks));
+            let handle = self.running.spawn(async move { look_up(&rounds, &target, &networks, known).await });
+            self.asked.insert(handle.id(), asked);
         }
         IDLE
     }
 
     /// Returns when a look-up has ended; never while there is none.
     pub async fn ended(&mut self, clock: &Clock) {
-        let (id, known) = match self.running.join_next_with_id().await {
+        let (id, mut known) = match self.running.join_next_with_id().await {
             None => return std::future::pending().await,
             Some(Ok(ended)) => ended,
             Some(Err(failed)) => {
@@ -93,7 +133,10 @@ impl Flattening {
                 (failed.id(), Known { due: Some(clock().after(NONE_HOLDS)), ..Known::default() })
             }
         };
-        let Some(target) = self.asked.remove(&id) else { return };
+        let Some(Asked { target, networks }) = self.asked.remove(&id) else { return };
+        if !Arc::ptr_eq(&networks, &self.networks) {
+            known.is_of_other_networks(clock());
+        }
         // One that was taken out meanwhile is not asked again; one that came back since is due already.
         if let Some(at @ Known { due: None, .. }) = self.targets.get_mut(&target) {
             *at = known;
@@ -102,12 +145,33 @@ impl Flattening {
     }
 }
 
-/// One look-up, reported.
-async fn look_up(rounds: &Arc<Rounds>, target: &Arc<str>, known: Known) -> Known {
-    let ((records, ttl), known) = tokio::join!(services(rounds, target), subnets(rounds, target, known));
-    let honours_subnets = known.honours_subnets;
-    rounds.report(Report::Service { target: target.clone(), records, ttl, honours_subnets }).await;
-    Known { due: Some((rounds.clock)().after(ttl)), ..known }
+impl Known {
+    /// What it was resolved for by area has changed.
+    fn is_of_other_networks(&mut self, now: Time) {
+        self.areas_due = now;
+        self.due = self.due.map(|due| due.min(now));
+    }
+}
+
+/// One look-up of what is due, reported.
+async fn look_up(rounds: &Arc<Rounds>, target: &Arc<str>, networks: &Arc<[AreaNetwork]>, mut known: Known) -> Known {
+    if known.services_due <= (rounds.clock)() {
+        let ((records, ttl), learnt) = tokio::join!(services(rounds, target), subnets(rounds, target, known));
+        known = Known { services_due: (rounds.clock)().after(ttl), ..learnt };
+        let honours_subnets = known.honours_subnets;
+        rounds.report(Report::Service { target: target.clone(), records, ttl, honours_subnets }).await;
+    }
+    known.due = Some(known.services_due);
+    if known.honours_subnets != Some(true) || networks.is_empty() {
+        rounds.forget_areas(target).await;
+        return known;
+    }
+    if known.areas_due <= (rounds.clock)() {
+        let holds = rounds.resolve_by_area(target, networks).await;
+        known.areas_due = (rounds.clock)().after(holds);
+    }
+    known.due = Some(known.services_due.min(known.areas_due));
+    known
 }
 
 /// The HTTPS records, and how long they hold.
@@ -133,7 +197,7 @@ async fn subnets(rounds: &Arc<Rounds>, target: &str, known: Known) -> Known {
     if !rounds.cold.is_on() || now < known.subnets_due {
         return known;
     }
-    let asked = tokio::time::timeout(LIMIT, honours_subnets(rounds, target)).await.ok().flatten();
+    let asked = tokio::time::timeout(LIMIT, honours_subnets(rounds.way(), target)).await.ok().flatten();
     let holds = if asked.is_some() { SUBNETS_HOLD } else { NONE_HOLDS };
     Known { honours_subnets: asked.or(known.honours_subnets), subnets_due: now.after(holds), ..known }
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use super::check::Check;
 pub use super::check::Plan;
+use crate::image::areas::AreaNetwork;
+use crate::image::by_area::ForArea;
 use crate::image::service::ServiceRecord;
 use crate::steer::effects::ProbeWanted;
 use crate::steer::inquiry::{Finding, Inquiry};
@@ -25,8 +27,9 @@ pub enum Command {
     Probe(Vec<ProbeWanted>),
     /// Ask each of these, for evidence.
     Inquire(Vec<Asked>),
-    /// These are all targets of flattened names from now on, whose HTTPS records are looked up.
-    Flatten(Vec<Arc<str>>),
+    /// These are all targets of flattened names from now on, whose HTTPS records are looked up; and the networks that those whose DNS tells
+    /// clients apart are resolved for.
+    Flatten { targets: Vec<Arc<str>>, networks: Arc<[AreaNetwork]> },
 }
 
 /// One inquiry of the core, with what it takes to carry it out.
@@ -55,6 +58,8 @@ pub enum Report {
     /// The HTTPS records of a target of flattened names, and how long they hold; none where it has none, or they cannot be looked up.
     /// `honours_subnets`: whether its DNS answers by client subnet (RFC 7871), where that is known.
     Service { target: Arc<str>, records: Vec<ServiceRecord>, ttl: Duration, honours_subnets: Option<bool> },
+    /// What works of what the DNS of a target has for the clients of areas, each time that changes: all of it.
+    ByArea { target: Arc<str>, areas: Vec<ForArea> },
     /// What came of one question, for each inquiry that asked it. None comes of what could not be asked from here.
     Found(Vec<Finding>),
 }

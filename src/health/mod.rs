@@ -17,6 +17,7 @@
 //! SNI, `Host` and path are the customer's, the certificate must be valid for the name.
 
 pub mod anchors;
+pub mod by_area;
 pub mod certificate;
 pub mod check;
 pub mod cold;
@@ -29,6 +30,7 @@ pub mod inquiries;
 pub mod jitter;
 pub mod message;
 pub mod one_offs;
+pub mod online;
 pub mod pages;
 pub mod phase;
 pub mod prober;

@@ -15,6 +15,7 @@ use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
+use super::by_area::ByArea;
 use super::cold::Cold;
 use super::flatten::Flattening;
 use super::http::Http;
@@ -86,7 +87,9 @@ pub fn start(
     let turns = Semaphore::new(settings.in_flight.min(Semaphore::MAX_PERMITS));
     let cold = Cold::new(settings.authoritative_every);
     let renewals = Renewals::new(targets.clone());
-    let rounds = Rounds { settings, cold, http, targets, renewals, routes: Arc::clone(&routes), turns, clock, reports };
+    let (by_area, routes_of_rounds) = (ByArea::default(), Arc::clone(&routes));
+    let rounds =
+        Rounds { settings, cold, by_area, http, targets, renewals, routes: routes_of_rounds, turns, clock, reports };
     let prober = Prober {
         rounds: Arc::new(rounds),
         schedule: Schedule::new(seed()),
@@ -223,7 +226,10 @@ impl Prober {
                     self.schedule.order(&one.candidate, one.cause, one.at, now);
                 }
             }
-            Command::Flatten(targets) => self.flattening.plan(targets, now),
+            Command::Flatten { targets, networks } => {
+                self.flattening.plan(targets, networks, now);
+                self.rounds.by_area.keep(|target| self.flattening.has(target));
+            }
             Command::Inquire(all) => {
                 for asked in all {
                     let question = asked.question.clone();

@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
+use super::by_area::ByArea;
 use super::cold::{Cold, Vanished, Verdict};
 use super::fault::{self, Seen, fault, timed_out};
 use super::guise::{self, Guise};
@@ -50,6 +51,7 @@ pub struct Rounds {
     pub http: Http,
     pub targets: Targets,
     pub cold: Cold,
+    pub by_area: ByArea,
     pub renewals: Renewals,
     pub routes: Arc<Routes>,
     pub turns: Semaphore,
@@ -90,9 +92,14 @@ impl Rounds {
         // Two of each family at most: see `rotation`.
         const { assert!(PACED_ADDRESSES == 2) };
         let ended = tokio::join!(probe(0), probe(1), probe(2), probe(3));
+        let mut seen = Vec::new();
         for (address, (outcome, guises)) in [ended.0, ended.1, ended.2, ended.3].into_iter().flatten() {
+            seen.push((address, stage(&outcome).is_none()));
             learnt.note(address, stage(&outcome));
             learnt.note_guises(guises);
+        }
+        if cause == Cause::Paced {
+            self.prove_areas(due, &seen).await;
         }
         learnt
     }

@@ -25,6 +25,7 @@
 //! | `walk` | all others: RFC 1034, section 4.3.2: wildcards, CNAME and DNAME chains, referrals, denials |
 //! | `steered` | the answers that move |
 //! | `service` | HTTPS records of a target, right at a flattened name |
+//! | `by_area` | which addresses of a target the clients of an area get |
 //! | `tally` | which candidate answered how often |
 //! | `subnet` | for whom is asked, and for whom an answer holds (EDNS Client Subnet) |
 //! | `writer` | octets of a message, names compressed |
@@ -33,6 +34,7 @@
 mod answer;
 pub mod areas;
 mod build;
+pub mod by_area;
 mod client;
 mod compile;
 mod compiled;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Image;
 use super::areas::Areas;
+use super::by_area::AreaSet;
 use super::service::Service;
 use super::tally::{Cell, Tally};
 use crate::steer::areas::AreaRules;
@@ -189,6 +190,8 @@ pub struct FlattenedSet {
     pub service: Option<Arc<Service>>,
     /// Whether the target's DNS answers by client subnet (RFC 7871), where that is known.
     pub honours_subnets: Option<bool>,
+    /// What it has for the clients of some areas, by the number of their network in the published [`Areas`]; none where all get the same.
+    pub by_area: Option<Arc<[Option<Arc<AreaSet>>]>>,
 }
 
 /// What it comes to where a target's DNS does not.

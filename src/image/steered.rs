@@ -4,7 +4,7 @@
 //! | --- | --- | --- | --- | --- |
 //! | CNAME | the CNAME, alone | the CNAME | the CNAME | the CNAME |
 //! | addresses | the candidate's | the owner's own, if it fits | its A, else its AAAA | the owner's own, CNAME aside |
-//! | flattened | the candidate's own, or what its target resolved to | its target's, else as above | as above | as above |
+//! | flattened | the candidate's own, or what its target resolved to (`by_area`) | its target's, else as above | as above | as above |
 //! | any, `static` | the owner's own, TTLs capped | the same | the owner's own | the owner's own |
 //!
 //! Which decision that is depends on the client's place, for a name with `prefer.<area>` or `only.<area>` alone: others
@@ -19,8 +19,9 @@ use std::net::IpAddr;
 
 use super::answer::{Asker, Reply};
 use super::areas::Found as Located;
+use super::by_area::ForClient;
 use super::node::{FIXED, Node, Slot, Target};
-use super::published::{FAR_CLIENTS, FlattenedSet, Published, SelectedAreas};
+use super::published::{Published, SelectedAreas};
 use super::query::{Edns, LowerName};
 use super::quick::{Question, Room};
 use super::service::Service;
@@ -43,7 +44,8 @@ struct Addresses<'a> {
     left_out: Option<Family>,
     ttl: u32,
     service: Option<&'a Service>,
-    honours_subnets: Option<bool>,
+    /// Of a target's set: which part of it.
+    of_set: Option<ForClient<'a>>,
 }
 
 impl Addresses<'_> {
@@ -106,7 +108,11 @@ pub(super) fn quick(
         }
         Target::Resolved => {
             let set = published.flattened.0.get(slot)?.get(usize::from(picked))?.as_ref()?;
-            let ttl = flattened_ttl(brief.ttl, set);
+            // Which addresses they are depends on where the client is: left to the walk.
+            if set.by_area.is_some() {
+                return None;
+            }
+            let ttl = flattened_ttl(brief.ttl, set.ttl);
             question.copy(room.out, room.most, &[])?;
             let records = room.out.get_mut(question.end()..room.most)?;
             let (answer, len) = put_addresses(&set.addresses, ttl, question.qtype, records)?;
@@ -151,8 +157,8 @@ fn put_addresses(addresses: &[IpAddr], ttl: u32, rtype: u16, out: &mut [u8]) -> 
 }
 
 /// TTL of addresses that a target resolved to.
-fn flattened_ttl(ttl: u32, set: &FlattenedSet) -> u32 {
-    ttl.min(set.ttl).max(MIN_FLATTENED_TTL)
+fn flattened_ttl(ttl: u32, of_target: u32) -> u32 {
+    ttl.min(of_target).max(MIN_FLATTENED_TTL)
 }
 
 /// The decision in force for one client.
@@ -319,10 +325,11 @@ impl<'a, O: Observer> Walk<'a, O> {
             self.outcome.cell = Some(in_force.cells);
             return self.own_data(node, name, decision.ttl);
         };
-        match addresses.honours_subnets {
-            Some(false) => self.observer.step(|| FAR_CLIENTS.to_owned()),
-            Some(true) => self.observer.step(|| "its addresses are those that its DNS has for this server".to_owned()),
-            None => {}
+        if let Some(of_set) = &addresses.of_set {
+            self.outcome.scope = self.outcome.scope.max(of_set.prefix);
+            if of_set.is_told() {
+                self.observer.step(|| of_set.words());
+            }
         }
         if !matches!(self.qtype, SVCB | HTTPS) {
             return self.append_addresses(node, name, &addresses);
@@ -348,13 +355,13 @@ impl<'a, O: Observer> Walk<'a, O> {
         let left_out = decision.reasons.get(candidate).and_then(|reason| reason.left_out);
         match &image.steered.get(slot)?.candidates.get(candidate)?.target {
             policy::Target::Addresses(all) => {
-                Some(Addresses { all, left_out, ttl: decision.ttl, service: None, honours_subnets: None })
+                Some(Addresses { all, left_out, ttl: decision.ttl, service: None, of_set: None })
             }
             policy::Target::Name(_) => {
                 let set = self.published.flattened.0.get(slot)?.get(candidate)?.as_ref()?;
-                let (all, service) = (&*set.addresses, set.service.as_deref());
-                let (ttl, honours_subnets) = (flattened_ttl(decision.ttl, set), set.honours_subnets);
-                Some(Addresses { all, left_out, ttl, service, honours_subnets })
+                let of_set = ForClient::of(set, &self.published.areas, self.asker.client);
+                let ttl = flattened_ttl(decision.ttl, of_set.ttl);
+                Some(Addresses { all: of_set.addresses, left_out, ttl, service: of_set.service, of_set: Some(of_set) })
             }
         }
     }

@@ -81,7 +81,7 @@ impl Classes {
                 (by_itself(&mut alone), alone)
             };
             state.answers.clone_from_slice(&class.after);
-            leave_out(state);
+            state.leave_out();
             #[cfg(all(test, debug_assertions))]
             {
                 assert_eq!(*class.redecided, alone.0);
@@ -145,8 +145,9 @@ impl Class {
 /// What a decision depends on, as far as it is numbers, and the moments that it may wait for. None where it depends on more
 /// than is compared.
 fn sketch(state: &NameState, sketch: &mut Vec<u64>, gates: &mut Vec<Option<Time>>) -> Option<()> {
-    let NameState { judges, orders, readied, answers, rules, .. } = state;
+    let NameState { judges, orders, readied, answers, .. } = state;
     let plain = orders.pin.is_none() && orders.frozen.is_none() && judges.len() <= MOST_CANDIDATES;
+    let plain = plain && !readied.is_at_risk();
     let of_its_own = |answered: &Answered| answered.origin_fault.is_some() || !answered.carried.is_empty();
     if !plain || answers.iter().any(of_its_own) {
         return None;
@@ -154,7 +155,7 @@ fn sketch(state: &NameState, sketch: &mut Vec<u64>, gates: &mut Vec<Option<Time>
     let first_round = state.first_round_until.is_some();
     sketch.extend([u64::from(state.alike), u64::from(first_round), judges.len() as u64]);
     let mut held = 0;
-    for (judge, candidate) in judges.iter().zip(&rules.candidates) {
+    for judge in judges {
         let summary = &judge.summary;
         let begins = first_round && !judge.observed && summary.standing == Standing::Unknown && !summary.failing;
         let stands = match &judge.outage {
@@ -164,7 +165,7 @@ fn sketch(state: &NameState, sketch: &mut Vec<u64>, gates: &mut Vec<Option<Time>
             _ => return None,
         };
         held += u32::from(stands == 2);
-        if summary.ramp.is_some() || readied.of(&candidate.id).is_some_and(|readiness| !readiness.risks().is_empty()) {
+        if summary.ramp.is_some() {
             return None;
         }
         let left_out = summary.left_out.map_or(0, |family| family as u64 + 1);
@@ -182,12 +183,6 @@ fn sketch(state: &NameState, sketch: &mut Vec<u64>, gates: &mut Vec<Option<Time>
         sketch.extend([u64::from(gate.is_some()), passed]);
     }
     Some(())
-}
-
-/// As `decide` does where nothing is frozen.
-fn leave_out(state: &mut NameState) {
-    state.left_out.clear();
-    state.left_out.extend(state.judges.iter().map(|judge| judge.summary.left_out));
 }
 
 /// Numbers for rules that decide alike: equal policies, and candidates that differ in what they are asked and where alone.

@@ -8,7 +8,6 @@ use super::inquiry::{Finding, Inquiry};
 use super::judge::{Judge, silence_of};
 use super::observation::{CandidateKey, Cause, Family, Observation, Outcome};
 use super::policy::{Scheme, SteeredName};
-use super::sharing::Sharing;
 use super::steering::{Steering, note, remember};
 use super::time::Time;
 use super::transition::{Change, Transition, Trust};
@@ -68,7 +67,7 @@ impl Steering {
             }
         }
         self.retally(name, now, effects);
-        self.redecide_at(name, now, &mut Sharing::default(), effects);
+        self.redecide_alone(name, now, effects);
     }
 
     /// What an observation is worth, before the candidate is judged by it. What it tells of the vantage follows at once.
@@ -175,7 +174,7 @@ impl Steering {
         let verdict = state.judges[at].take_back(fall.before, now);
         note(state, at, verdict, now, effects);
         self.retally(name, now, effects);
-        self.redecide_at(name, now, &mut Sharing::default(), effects);
+        self.redecide_alone(name, now, effects);
     }
 
     fn judge_of(&mut self, key: &CandidateKey) -> Option<&mut Judge> {

@@ -25,6 +25,7 @@ mod cohorts;
 pub mod decision;
 mod doubt;
 mod drills;
+pub mod edges;
 pub mod effects;
 #[cfg(test)]
 mod fixture;

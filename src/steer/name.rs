@@ -36,7 +36,7 @@ pub(super) struct NameState {
     pub(super) unblamed: bool,
     /// By number of the area rule; never empty.
     pub(super) answers: Vec<Answered>,
-    /// The families that the decisions leave out, by candidate.
+    /// The families that the decisions leave out, by candidate; empty where there are none.
     pub(super) left_out: Vec<Option<Family>>,
     /// While the first round lasts: candidates not probed yet count as up.
     pub(super) first_round_until: Option<Time>,
@@ -162,7 +162,11 @@ impl NameState {
                 },
             });
         }
-        let left_out = rules.candidates.iter().map(|c| place(&c.id).and_then(|at| self.left_out[at])).collect();
+        let left_out = rules
+            .candidates
+            .iter()
+            .map(|c| place(&c.id).and_then(|at| self.left_out.get(at).copied().flatten()))
+            .collect();
         // The places are as before, and so are the clients of each.
         let (old_areas, new_areas) = (Arc::clone(&self.areas), Arc::clone(&areas));
         self.under(areas, |number| new_areas.place_of(number).map_or(PLAIN, |place| old_areas.at(place)));
@@ -282,7 +286,7 @@ impl NameState {
         }
         let keeps_families = self.orders.frozen.is_some() && self.answers.iter().all(|known| known.decision.is_some());
         if !keeps_families {
-            self.left_out = self.judges.iter().map(|judge| judge.summary.left_out).collect();
+            self.leave_out();
         }
         for (number, answer) in found.into_iter().enumerate() {
             let why = answer.rule.clone();
@@ -294,13 +298,21 @@ impl NameState {
             answered.origin_fault = answer.origin_fault;
             answered.carried = answer.carried;
             redecided.changed |= answered.take(decision, sharing);
-            let from = answered.words.replace(Arc::clone(&to)).unwrap_or_else(|| "nothing".into());
-            if from != to {
+            if answered.words.as_ref() != Some(&to) {
+                let from = answered.words.replace(Arc::clone(&to)).unwrap_or_else(|| "nothing".into());
                 note(&mut moving, number, from, to, why);
             }
         }
         redecided.moved = moving.into_iter().map(|moving| moving.over(&self.areas)).collect();
         redecided
+    }
+
+    /// The families that the decisions leave out from now on; nothing is listed where there are none.
+    pub(super) fn leave_out(&mut self) {
+        self.left_out.clear();
+        if self.judges.iter().any(|judge| judge.summary.left_out.is_some()) {
+            self.left_out.extend(self.judges.iter().map(|judge| judge.summary.left_out));
+        }
     }
 
     /// One area rule with what its clients are answered.
@@ -362,14 +374,15 @@ impl Answered {
 
     /// Whether anything of the decision is new.
     fn take(&mut self, decision: Decision, sharing: &mut Sharing) -> bool {
+        if self.decision.as_deref() == Some(&decision) {
+            return false;
+        }
+        let decision = sharing.shared(decision);
         if let Source::Candidates(shares) = &decision.source {
             self.last = Some(shares.clone());
         }
-        let changed = self.decision.as_deref() != Some(&decision);
-        if changed {
-            self.decision = Some(sharing.shared(decision));
-        }
-        changed
+        self.decision = Some(decision);
+        true
     }
 }
 

@@ -44,6 +44,11 @@ impl Readied {
         self.known(candidate).map(|known| &known.readiness)
     }
 
+    /// Whether anything is known against any of them.
+    pub(super) fn is_at_risk(&self) -> bool {
+        self.0.iter().any(|known| !known.readiness.risks().is_empty())
+    }
+
     /// Whether the candidate is used after all of its rank that are ready.
     pub(super) fn is_used_last(&self, candidate: &str) -> bool {
         self.of(candidate).is_some_and(Readiness::is_used_last)

@@ -1,7 +1,8 @@
 //! Equal decisions of one step are one in memory: names with equal policies and verdicts share theirs.
 //!
-//! It lives for one step, since decisions of other moments differ in when they began. A step that touches many names also
-//! keeps what equal circumstances came to (`classes`), so that most decisions are not even computed.
+//! Steps about one name share with those before them: what goes on began when it began, so that the names of one policy come to
+//! one decision each by itself. A step that touches many names also keeps what equal circumstances came to (`classes`), so
+//! that most decisions are not even computed; who came from one decision is found to be alike at a glance.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -13,11 +14,17 @@ use foldhash::quality::FixedState;
 use super::classes::Classes;
 use super::decision::{Decision, Source};
 
+/// Decisions that are kept to be shared. With more they are collected anew.
+const MOST_DECISIONS: usize = 4_096;
+
+/// Decisions by a hash of all that is in them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Decisions(HashMap<u64, Arc<Decision>, FixedState>);
+
 /// What the names of one step share.
 #[derive(Debug, Default)]
 pub(super) struct Sharing {
-    /// By a hash of all that is in them.
-    decisions: HashMap<u64, Arc<Decision>, FixedState>,
+    pub(super) decisions: Decisions,
     /// None where the step is about one name.
     pub(super) classes: Option<Classes>,
 }
@@ -28,9 +35,18 @@ impl Sharing {
         Self { classes: Some(Classes::default()), ..Self::default() }
     }
 
+    /// For a step about one name, with what the steps before it came to.
+    pub(super) fn of_one(decisions: Decisions) -> Self {
+        Self { decisions, classes: None }
+    }
+
     /// This decision, or the one like it that was there before.
     pub(super) fn shared(&mut self, decision: Decision) -> Arc<Decision> {
-        match self.decisions.entry(hash(&decision)) {
+        let known = &mut self.decisions.0;
+        if known.len() >= MOST_DECISIONS {
+            known.clear();
+        }
+        match known.entry(hash(&decision)) {
             Entry::Occupied(known) if **known.get() == decision => Arc::clone(known.get()),
             // Of two with one hash the later stands alone.
             Entry::Occupied(_) => Arc::new(decision),

@@ -23,7 +23,7 @@ use super::observation::{CandidateKey, Cause, Fault, Observation, Outcome};
 use super::orders::orders_of;
 use super::overrides::Override;
 use super::policy::SteeredName;
-use super::sharing::Sharing;
+use super::sharing::{Decisions, Sharing};
 use super::stuck::Stuck;
 use super::tally::Tallies;
 use super::time::Time;
@@ -43,6 +43,8 @@ pub struct Steering {
     pub(super) waiting: Waiting,
     /// What is down and has clients by an override alone, by the override's id.
     pub(super) stuck: Stuck,
+    /// What names that were decided by themselves share.
+    decisions: Decisions,
     /// Where clients are.
     pub(super) places: Arc<Places>,
     /// When time alone changes something for a name, by its number.
@@ -115,7 +117,7 @@ impl Steering {
             self.retally(name, now, effects);
         }
         if decides {
-            self.redecide_at(name, now, &mut Sharing::default(), effects);
+            self.redecide_alone(name, now, effects);
         } else {
             self.reschedule(name, now);
         }
@@ -216,7 +218,7 @@ impl Steering {
             self.retally(name, now, effects);
         }
         if decides {
-            self.redecide_at(name, now, &mut Sharing::default(), effects);
+            self.redecide_alone(name, now, effects);
         } else {
             self.reschedule(name, now);
         }
@@ -229,12 +231,18 @@ impl Steering {
         }
     }
 
+    /// The name with this number is decided anew, and no other.
+    pub(super) fn redecide_alone(&mut self, name: usize, now: Time, effects: &mut Effects) {
+        let mut sharing = Sharing::of_one(std::mem::take(&mut self.decisions));
+        self.redecide_at(name, now, &mut sharing, effects);
+        self.decisions = sharing.decisions;
+    }
+
     /// The name with this number is decided anew.
     pub(super) fn redecide_at(&mut self, name: usize, now: Time, sharing: &mut Sharing, effects: &mut Effects) {
-        let Some((_, state)) = self.names.get_index_mut(name) else { return };
+        let Some((subject, state)) = self.names.get_index_mut(name) else { return };
         state.origin.look(now);
         let redecided = state.decide(now, sharing);
-        let subject = &state.rules.name;
         for moved in &redecided.moved {
             let (from, to) = (Arc::clone(&moved.from), Arc::clone(&moved.to));
             let change = Change::Decision { subject: Arc::clone(subject), from, to };

@@ -459,6 +459,8 @@ fn candidate(id: &str, home: &str, target: &str, standing: Standing, share: f64)
         last_latency_ms: Some(31),
         last_fault: None,
         addresses: vec!["192.0.2.10".to_owned(), "2001:db8::10".to_owned()],
+        honours_subnets: None,
+        addresses_by_area: Vec::new(),
         readiness: ReadinessState::Ready,
         risks: Vec::new(),
         certificate: Some(CertificateView {

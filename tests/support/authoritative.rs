@@ -1,7 +1,7 @@
 //! Authoritative servers on loopback addresses of one port, over UDP and TCP, that say what a script says.
 
-// Each test takes what it needs.
-#![allow(dead_code)]
+// Each test takes what it needs, and may panic.
+#![allow(dead_code, clippy::panic)]
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -12,11 +12,10 @@ use hickory_proto::op::{Edns, Message, ResponseCode};
 use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsCode, EdnsOption};
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
+use ipnet::IpNet;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinHandle;
-
-use super::probing::loopback;
 
 /// What a server says of one name.
 #[derive(Clone, Debug)]
@@ -24,6 +23,8 @@ pub enum Answers {
     Addresses(Vec<IpAddr>),
     /// The same; a client subnet that it was asked for is answered with this scope.
     Scoped(Vec<IpAddr>, u8),
+    /// Those of the network that a client subnet is in, with scope 24; the last ones for all others.
+    ByNetwork(Vec<(&'static str, Vec<IpAddr>)>, Vec<IpAddr>),
     /// A CNAME, alone.
     Alias(&'static str),
     Code(ResponseCode),
@@ -53,7 +54,7 @@ impl AuthoritativeServer {
             let mut all: Vec<Self> = Vec::new();
             for last in 2..2 + count {
                 let port = all.first().map_or(0, |first| first.address.port());
-                all.extend(Self::start(SocketAddr::new(loopback(last), port)).await);
+                all.extend(Self::start(SocketAddr::from(([127, 0, 0, last], port))).await);
             }
             if all.len() == usize::from(count) {
                 return all;
@@ -138,13 +139,17 @@ fn answer(octets: &[u8], script: &Script, is_udp: bool) -> Option<Vec<u8>> {
         Some(Answers::Addresses(all)) => add(&mut answer, &owner, rtype, all),
         Some(Answers::Scoped(all, scope)) => {
             add(&mut answer, &owner, rtype, all);
-            let asked = question.edns.as_ref().and_then(|edns| edns.options().get(EdnsCode::Subnet));
-            if let Some(EdnsOption::Subnet(subnet)) = asked {
-                let mut edns = Edns::new();
-                let told = ClientSubnet::new(subnet.addr(), subnet.source_prefix(), scope);
-                edns.options_mut().insert(EdnsOption::Subnet(told));
-                answer.set_edns(edns);
-            }
+            tell_scope(&question, &mut answer, scope);
+        }
+        Some(Answers::ByNetwork(networks, others)) => {
+            let client = subnet(&question).map(ClientSubnet::addr);
+            let is_in = |network: &str| {
+                let network: IpNet = network.parse().expect("a network");
+                client.is_some_and(|client| network.contains(&client))
+            };
+            let own = networks.into_iter().find(|(network, _)| is_in(network)).map(|(_, addresses)| addresses);
+            add(&mut answer, &owner, rtype, own.unwrap_or(others));
+            tell_scope(&question, &mut answer, 24);
         }
         Some(Answers::Lame(all)) => {
             answer.metadata.authoritative = false;
@@ -165,6 +170,22 @@ fn answer(octets: &[u8], script: &Script, is_udp: bool) -> Option<Vec<u8>> {
         None => answer.metadata.response_code = ResponseCode::NXDomain,
     }
     Some(answer.to_vec().expect("an answer"))
+}
+
+fn subnet(question: &Message) -> Option<&ClientSubnet> {
+    match question.edns.as_ref()?.options().get(EdnsCode::Subnet)? {
+        EdnsOption::Subnet(subnet) => Some(subnet),
+        _ => None,
+    }
+}
+
+fn tell_scope(question: &Message, answer: &mut Message, scope: u8) {
+    if let Some(subnet) = subnet(question) {
+        let mut edns = Edns::new();
+        let told = ClientSubnet::new(subnet.addr(), subnet.source_prefix(), scope);
+        edns.options_mut().insert(EdnsOption::Subnet(told));
+        answer.set_edns(edns);
+    }
 }
 
 fn add(answer: &mut Message, owner: &Name, rtype: RecordType, addresses: Vec<IpAddr>) {

@@ -11,9 +11,8 @@
 //!
 //! In doubt all four are asked at once, so that a look ends within the time of a probe though nobody answers.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hickory_resolver::proto::rr::{Name, RecordType};
 use metrics::counter;
@@ -22,7 +21,7 @@ use tracing::debug;
 use super::exchange;
 use super::said::{NameServer, Referral, Said, Wrong, read};
 use super::verdict::{Statement, Step, step};
-use crate::health::reach;
+use super::way::Servers;
 use crate::health::round::Rounds;
 use crate::steer::observation::Family;
 
@@ -30,12 +29,6 @@ use crate::steer::observation::Family;
 pub const MAX_STEPS: usize = 8;
 /// Servers of one zone that are asked beside the first.
 const MORE_SERVERS: usize = 3;
-/// NS records of one zone that are looked at.
-const MAX_SERVERS: usize = 16;
-/// For the servers of a zone, and for the address of one.
-const SERVERS_LIMIT: Duration = Duration::from_secs(2);
-const ADDRESS_LIMIT: Duration = Duration::from_secs(1);
-const DNS: u16 = 53;
 
 /// What a look came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,13 +72,6 @@ pub struct Turn {
     pub asks_all: bool,
 }
 
-/// The servers of a zone.
-#[derive(Clone, Debug)]
-pub struct Servers {
-    pub zone: Name,
-    pub servers: Vec<NameServer>,
-}
-
 /// Looks at a target.
 pub async fn look(rounds: &Arc<Rounds>, target: &str, turn: Turn) -> Looked {
     let Ok(mut name) = Name::from_ascii(target) else { return Looked::Unknown(format!("{target} is no name")) };
@@ -94,7 +80,7 @@ pub async fn look(rounds: &Arc<Rounds>, target: &str, turn: Turn) -> Looked {
     for _ in 0..MAX_STEPS {
         let servers = match referred.take() {
             Some(servers) => servers,
-            None => match rounds.servers_of(&name).await {
+            None => match rounds.way().servers_of(&name).await {
                 Ok(servers) => servers,
                 Err(why) => return Looked::Unknown(why),
             },
@@ -129,35 +115,6 @@ pub async fn look(rounds: &Arc<Rounds>, target: &str, turn: Turn) -> Looked {
 }
 
 impl Rounds {
-    /// The zone that a name lies in, and its servers, by the ordinary resolver: the closest name above with NS records.
-    pub(super) async fn servers_of(&self, name: &Name) -> Result<Servers, String> {
-        if let Some(known) = self.cold.servers(name, (self.clock)(), false) {
-            return Ok(known);
-        }
-        let found = tokio::time::timeout(SERVERS_LIMIT, self.find_servers(name)).await;
-        match found.unwrap_or_else(|_| Err(format!("the servers of {name} are not found in time"))) {
-            Ok(found) => {
-                self.cold.found_servers(name.clone(), found.clone(), (self.clock)());
-                Ok(found)
-            }
-            Err(why) => self.cold.servers(name, (self.clock)(), true).ok_or(why),
-        }
-    }
-
-    async fn find_servers(&self, name: &Name) -> Result<Servers, String> {
-        let mut at = name.clone();
-        // Nobody's target stands in a top-level domain of its own.
-        while at.num_labels() >= 2 {
-            let names = self.targets.name_servers(&at).await?;
-            if !names.is_empty() {
-                let server = |name| NameServer { name, glue: Vec::new() };
-                return Ok(Servers { zone: at, servers: names.into_iter().take(MAX_SERVERS).map(server).collect() });
-            }
-            at = at.base_name();
-        }
-        Err(format!("no NS records above {name} are known"))
-    }
-
     /// Asks one server, and others if it does not answer well. Servers that cannot be asked from here are left out; where
     /// that is this machine's fault or its resolver's, it says why.
     async fn ask_some(&self, servers: &Servers, name: &Name, turn: Turn) -> (Vec<Statement>, Option<String>) {
@@ -187,7 +144,7 @@ impl Rounds {
     /// What one server says of both families. None: there is no way from here to it. The error: it could not be asked, for
     /// a reason of this machine's or its resolver's own.
     async fn ask_one(&self, zone: &Name, server: &NameServer, name: &Name) -> Result<Option<Statement>, String> {
-        let Some(way) = self.way_to(server).await? else { return Ok(None) };
+        let Some(way) = self.way().to(server).await? else { return Ok(None) };
         let statement = match way {
             Some(at) => {
                 let ask = |rtype| async move {
@@ -203,24 +160,6 @@ impl Rounds {
         let word = statement.wrong().map_or("good", |wrong| wrong.word());
         counter!("pointsman_authoritative_answers_total", "outcome" => word).increment(1);
         Ok(Some(statement))
-    }
-
-    /// Where a server is asked. Outer none: not from here. Inner none: it has no address. The error: the resolver tells
-    /// neither.
-    pub(super) async fn way_to(&self, server: &NameServer) -> Result<Option<Option<SocketAddr>>, String> {
-        let addresses = if server.glue.is_empty() {
-            match self.targets.find(&server.name.to_ascii(), &[], ADDRESS_LIMIT).await {
-                Ok(found) => found.addresses,
-                Err(nothing) if nothing.is_unheard() => return Err(format!("{}: {nothing}", server.name)),
-                Err(_) => return Ok(Some(None)),
-            }
-        } else {
-            server.glue.clone()
-        };
-        let may_ask = |address: &IpAddr| self.settings.allow_private || reach::special_kind(*address).is_none();
-        let way = addresses.into_iter().find(|address| may_ask(address) && self.routes.reach(*address));
-        let port = self.settings.ports.get(&DNS).copied().unwrap_or(DNS);
-        Ok(way.map(|way| Some(SocketAddr::new(way, port))))
     }
 }
 

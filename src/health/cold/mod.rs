@@ -20,6 +20,7 @@ mod look;
 mod said;
 mod subnets;
 mod verdict;
+mod way;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,8 +33,10 @@ use tracing::{info, warn};
 
 use self::known::{Known, Need, Zone};
 pub use self::known::{Vanished, Verdict};
-use self::look::{Looked, Servers, look};
-pub use self::subnets::honours_subnets;
+use self::look::{Looked, look};
+pub use self::subnets::{DISTANT, ForNetwork, answer_for, honours_subnets};
+use self::way::Servers;
+pub use self::way::Way;
 use super::round::Rounds;
 use super::schedule::Due;
 use crate::steer::policy::Target;
@@ -145,6 +148,17 @@ impl Cold {
 }
 
 impl Rounds {
+    /// The way to authoritative servers.
+    pub(super) fn way(&self) -> Way<'_> {
+        Way {
+            settings: &self.settings,
+            targets: &self.targets,
+            cold: &self.cold,
+            routes: &self.routes,
+            clock: &self.clock,
+        }
+    }
+
     /// What is known of the target of a round, which may begin a look and wait for it.
     pub(super) async fn cold_verdict(self: &Arc<Self>, due: &Due) -> Verdict {
         let Some((target, entry)) = self.cold_entry(due) else { return Verdict::default() };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::countries::{Countries, Country};
+use super::networks::Networks;
 use super::place::place;
 use super::ranges::{MAX_RANGES, Narrow};
 use super::sets::{Entry, Sets, is_mapped};
@@ -33,7 +34,7 @@ pub(super) fn compile(sets: &Sets, countries: &Countries) -> Result<Areas, Build
         return Err(BuildError::TooManyRanges);
     }
     let v4: Vec<_> = v4.into_iter().map(|(start, place)| ((start as u64) << 32, place)).collect();
-    Ok(Areas { places: places.all, v4: Narrow::new(&v4), v6: Wide::new(&v6) })
+    Ok(Areas { places: places.all, v4: Narrow::new(&v4), v6: Wide::new(&v6), networks: Networks::default() })
 }
 
 /// One prefix of a set: its first address, the first one after it (none: it reaches to the end), whose it is.

@@ -16,11 +16,13 @@
 //! | `ranges` | from an address to its range |
 //! | `line` | the ranges of one cache line |
 //! | `wide` | the same for the 128 bits of IPv6 |
+//! | `networks` | areas that targets are resolved for, and a network for each |
 
 mod compile;
 mod countries;
 pub mod database;
 mod line;
+mod networks;
 mod place;
 mod ranges;
 mod sets;
@@ -31,6 +33,8 @@ use std::sync::Arc;
 
 pub use self::compile::{BuildError, MAX_PLACES};
 pub use self::countries::Countries;
+use self::networks::Networks;
+pub use self::networks::{AreaNetwork, MAX_NETWORKS};
 pub use self::ranges::MAX_RANGES;
 use self::ranges::Narrow;
 pub use self::sets::{Entry, Sets, check_name};
@@ -43,6 +47,7 @@ pub struct Areas {
     places: Vec<Place>,
     v4: Narrow,
     v6: Wide,
+    networks: Networks,
 }
 
 /// All addresses that are in the same areas.
@@ -64,7 +69,12 @@ pub struct Found {
 impl Default for Areas {
     /// Everyone is in one place.
     fn default() -> Self {
-        Self { places: vec![Place::default()], v4: Narrow::default(), v6: Wide::default() }
+        Self {
+            places: vec![Place::default()],
+            v4: Narrow::default(),
+            v6: Wide::default(),
+            networks: Networks::default(),
+        }
     }
 }
 
@@ -76,6 +86,25 @@ impl Areas {
     /// More places than [`MAX_PLACES`], or more ranges of one family than [`MAX_RANGES`].
     pub fn build(sets: &Sets, countries: &Countries) -> Result<Self, BuildError> {
         compile::compile(sets, countries)
+    }
+
+    /// The same areas, with a network to stand for each of those that targets are resolved for. `sets` are those that they were built from; a network
+    /// whose address `may_be_told` refuses stands for nobody. Blocks, as [`Self::build`] does.
+    #[must_use]
+    pub fn with_networks(mut self, sets: &Sets, may_be_told: impl Fn(IpAddr) -> bool) -> Self {
+        self.networks = Networks::of(&self, sets, may_be_told);
+        self
+    }
+
+    /// The areas that targets are resolved for, at most [`MAX_NETWORKS`].
+    pub fn networks(&self) -> &Arc<[AreaNetwork]> {
+        &self.networks.all
+    }
+
+    /// Which of [`Self::networks`] stands for the clients of a place.
+    #[inline]
+    pub fn network_of(&self, place: u16) -> Option<usize> {
+        self.networks.of_place(place)
     }
 
     /// Where an address is. An IPv4 address mapped into IPv6 counts as IPv4.
