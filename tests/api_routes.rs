@@ -28,6 +28,8 @@ fn documents_are_as_ever() {
         ("events", "/v1/events?limit=2"),
         ("explain", "/v1/explain?name=www.shop.example&client=192.0.2.1"),
         ("jurisdiction", "/v1/jurisdiction?from=2025-12-05T08:00:00Z&to=2025-12-05T09:00:00Z"),
+        ("drills", "/v1/drills"),
+        ("drill", "/v1/drills/7?client=192.0.2.1"),
         ("overrides", "/v1/overrides"),
     ] {
         let response = server.get(path);

@@ -57,6 +57,8 @@ fn tables_are_as_ever_whichever_way_they_come() {
         ("zones", &["zones"]),
         ("status_areas", &["status", "paper.example."]),
         ("status_provider", &["status", "gcore"]),
+        ("drills", &["drill", "list"]),
+        ("drill", &["drill", "report", "7", "--client", "192.0.2.1"]),
         ("explain", &["explain", "www.shop.example", "--client", "192.0.2.1"]),
         ("events", &["events", "--limit", "2"]),
         ("events_last_page", &["events", "--before", "8"]),
@@ -183,6 +185,30 @@ fn gradual_drains_scopes_and_drills_reach_the_server() {
     ] {
         let told = failed(&by_tcp(&server, &[&["drill", "bunny", "--reason", "x"], args].concat()), 2);
         assert!(told.contains(part), "{told}");
+    }
+}
+
+#[test]
+fn records_of_drills_are_asked_for_and_an_order_needs_all_it_needs() {
+    let server = Server::start();
+    for args in [&["drill", "report", "7", "--json"][..], &["drill", "report", "7", "--format", "json"]] {
+        let json: serde_json::Value = serde_json::from_str(&printed(&by_socket(&server, args))).expect("JSON");
+        assert_eq!((&json["id"], &json["state"]), (&7.into(), &"aborted".into()));
+    }
+    assert!(
+        printed(&by_tcp(&server, &["drill", "list", "--json", "--limit", "3", "--before", "9"])).contains("planned")
+    );
+    let [Asked::Drills(filter)] = &server.asked()[..] else { panic!("one question") };
+    assert_eq!((filter.before, filter.limit), (Some(9), 3));
+    assert!(failed(&by_tcp(&server, &["drill", "report", "8"]), 2).contains("there is no record of a drill 8"));
+    assert!(failed(&by_tcp(&server, &["drill", "report", "7", "--client", "x"]), 2).contains("`x` is neither"));
+    for (args, part) in [
+        (&["drill"][..], "--share"),
+        (&["drill", "bunny", "--share", "1%"], "--reason"),
+        (&["drill", "--share", "1%", "--reason", "x"], "PROVIDER"),
+        (&["drill", "report"], "ID"),
+    ] {
+        assert!(failed(&by_tcp(&server, args), 2).contains(part), "{args:?}");
     }
 }
 

@@ -911,6 +911,7 @@ impl Play {
                 Change::Provider { subject, from, to } => format!("PROVIDER {subject}: {from} -> {to}"),
                 Change::Vantage { subject, from, to } => format!("VANTAGE {subject}: {from} -> {to}"),
                 Change::Override { id, subject, from, to } => format!("override {id} on {subject}: {from:?} -> {to:?}"),
+                Change::Drill { id, subject, from, to } => format!("drill {id} of {subject}: {from} -> {to}"),
             };
             let _ = writeln!(story, "{}.{:03} {what} ({})", transition.at, transition.at.0 % 1000, transition.why);
         }

@@ -217,6 +217,8 @@ fn a_drill_outlives_a_kill_and_ends_when_who_took_the_clients_fails() {
     targets.set(1, 500);
     eventually("the drill ends", || server.document("/v1/overrides") == serde_json::json!([]));
     assert_eq!(share(&server), Some(1.0));
+    // What a crash is to leave must be stored first: a question about the past waits for that.
+    server.document(&format!("/v1/explain?name={NAME}&at={}", jiff::Timestamp::now()));
     let events = server.document("/v1/events?kind=override&limit=1");
     assert_eq!(events["events"][0]["to"], "aborted", "{events}");
     server.kill();

@@ -44,7 +44,7 @@ impl Model {
                 self.overrides.insert(placed.id, placed);
             }
             Write::ForgetOverride(id) => drop(self.overrides.remove(&id)),
-            Write::ForgetZone(_) => {}
+            Write::Drill(_) | Write::ForgetDrill(_) | Write::ForgetZone(_) => {}
             Write::Generation(generation) => self.generation = self.generation.max(generation),
         }
     }

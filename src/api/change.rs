@@ -25,10 +25,6 @@ use crate::steer::time::Time;
 
 /// The longest reason, in characters.
 const LONGEST_REASON: usize = 500;
-/// The longest drill.
-const LONGEST_DRILL: Duration = Duration::from_secs(86_400);
-/// How much of a provider's clients may be with the others in a drill, in thousandths.
-const DRILL_SHARE: RangeInclusive<u16> = 1..=500;
 /// How long a gradual drain may take: below it a step is shorter than a TTL in doubt, above it nobody remembers.
 const OVER: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(86_400);
 
@@ -131,25 +127,15 @@ fn drill(asked: &OverrideRequest, until: Option<Time>, now: Time) -> Result<Orde
     };
     match until {
         None => return Err(Problem::bad_request("a drill has an end: give `for` or `until`")),
-        Some(until) if until.since(now) > LONGEST_DRILL => {
+        Some(until) if until.since(now) > Drill::LONGEST => {
             return Err(Problem::bad_request("a drill lasts at most 24 h"));
         }
         Some(_) => {}
     }
-    let per_mille = asked.share.as_deref().and_then(per_mille).filter(|share| DRILL_SHARE.contains(share));
-    let per_mille = per_mille.ok_or_else(|| Problem::bad_request("`share` of a drill is from 0.1 % to 50 %: `1%`"))?;
+    let per_mille = asked.share.as_deref().and_then(Drill::parse_share);
+    let refused = || Problem::bad_request(format!("`share` of a drill is {}", Drill::SHARE_EXPECTED));
+    let per_mille = per_mille.ok_or_else(refused)?;
     Ok(Order::Drill(Drill { provider, per_mille }))
-}
-
-/// `1%`, `0.5%`.
-fn per_mille(text: &str) -> Option<u16> {
-    let text = text.strip_suffix('%')?.trim_end();
-    let (whole, tenth) = text.split_once('.').unwrap_or((text, "0"));
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit());
-    if !digits(whole) || !digits(tenth) || tenth.len() != 1 {
-        return None;
-    }
-    whole.parse::<u16>().ok()?.checked_mul(10)?.checked_add(tenth.parse().ok()?)
 }
 
 fn gradual(word: OrderWord, over: &str) -> Result<Duration, Problem> {

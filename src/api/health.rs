@@ -336,6 +336,8 @@ mod tests {
             overrides_in_force: 0,
             frozen: false,
             overrides_on_down: Vec::new(),
+            drill: None,
+            planned_drills: Vec::new(),
             store: StoreState::Ok,
             areas: AreasView::default(),
             families_without_route: Vec::new(),

@@ -18,6 +18,8 @@
 //! | GET | `/v1/events` | history, newest first: `subject`, `kind`, `since`, `until`, `before`, `limit` |
 //! | GET | `/v1/explain` | what would be answered, and why: `name`, `type`, `client`; or what was: `name`, `at` |
 //! | GET | `/v1/jurisdiction` | seconds and answers by name, provider and home: `from`, `to`, `name` |
+//! | GET | `/v1/drills` | what is scheduled, and records of drills, newest first: `before`, `limit` |
+//! | GET | `/v1/drills/{id}` | the record of one; whether a client was in it: `client` |
 //! | GET | `/v1/overrides` | overrides in force |
 //! | POST | `/v1/overrides` | drain, pin, freeze, drill; with `dry_run` what it would move |
 //! | DELETE | `/v1/overrides/{id or subject}` | release, with `reason` |
@@ -44,6 +46,7 @@ mod accept;
 mod ask;
 mod author;
 mod change;
+mod drills;
 pub mod health;
 mod host;
 mod jurisdiction;

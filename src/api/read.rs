@@ -28,7 +28,7 @@ type Api = State<Arc<Shared>>;
 const EVENTS: u64 = 100;
 const MOST_EVENTS: u64 = 1_000;
 
-const KINDS: [&str; 6] = ["verdict", "decision", "provider", "vantage", "readiness", "override"];
+const KINDS: [&str; 7] = ["verdict", "decision", "provider", "vantage", "readiness", "override", "drill"];
 
 pub async fn index(uri: Uri) -> Result<Response, Problem> {
     Params::of(&uri, &[])?;
@@ -200,7 +200,7 @@ mod tests {
         for (text, part) in [
             ("limit=0", "it is 1 to 1000"),
             ("limit=1001", "it is 1 to 1000"),
-            ("kind=odd", "none of verdict, decision, provider, vantage, readiness, override"),
+            ("kind=odd", "none of verdict, decision, provider, vantage, readiness, override, drill"),
             ("since=1h", "RFC 3339"),
             ("sort=asc", "unknown query parameter `sort`"),
         ] {

@@ -11,10 +11,10 @@ use axum::response::Response;
 use axum::routing::{delete, get, post};
 
 use super::problem::Problem;
-use super::{Shared, change, host, jurisdiction, read};
+use super::{Shared, change, drills, host, jurisdiction, read};
 
 /// Methods, path and meaning of every route, as `GET /` tells them.
-pub const ROUTES: [(&str, &str, &str); 16] = [
+pub const ROUTES: [(&str, &str, &str); 18] = [
     ("GET", "/health", "the verdict on everything, application/health+json"),
     ("GET", "/livez", "200 while the process and its controller run"),
     ("GET", "/readyz", "200 while it serves and the first round of probes is over"),
@@ -26,6 +26,8 @@ pub const ROUTES: [(&str, &str, &str); 16] = [
     ("GET", "/v1/events", "history, newest first: subject, kind, since, until, before, limit"),
     ("GET", "/v1/explain", "what would be answered, and why: name, type, client; or what was: name, at"),
     ("GET", "/v1/jurisdiction", "seconds and answers by name, provider and home: from, to, name"),
+    ("GET", "/v1/drills", "what is scheduled, and records of drills, newest first: before, limit"),
+    ("GET", "/v1/drills/{id}", "the record of one drill; whether a client was in it: client"),
     ("GET", "/v1/overrides", "overrides in force"),
     ("POST", "/v1/overrides", "drain, pin, freeze or drill; dry_run tells what it would move"),
     ("DELETE", "/v1/overrides/{id or subject}", "release: reason"),
@@ -48,6 +50,8 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/events", get(read::events))
         .route("/v1/explain", get(read::explain))
         .route("/v1/jurisdiction", get(jurisdiction::jurisdiction))
+        .route("/v1/drills", get(drills::drills))
+        .route("/v1/drills/{id}", get(drills::drill))
         .route("/v1/overrides", get(read::overrides).post(change::place))
         // Subjects hold slashes: `www.shop.example./bunny`.
         .route("/v1/overrides/{*which}", delete(change::release))

@@ -74,6 +74,10 @@ fn of_overview(samples: &mut Samples, overview: &Overview) {
     samples.add("pointsman_alerts", &[], overview.alerts.len() as f64);
     samples.add("pointsman_overrides", &[], overview.overrides_in_force as f64);
     samples.add("pointsman_overrides_on_down", &[], overview.overrides_on_down.len() as f64);
+    samples.add("pointsman_drill_running", &[], flag(overview.drill.is_some()));
+    for (provider, next) in next_drills(overview) {
+        samples.add("pointsman_drill_next_time_seconds", &[provider], next);
+    }
     if let Some(reload) = &overview.last_reload {
         samples.add("pointsman_last_reload_ok", &[], flag(reload.ok));
         samples.add("pointsman_last_reload_time_seconds", &[], reload.at.as_millisecond() as f64 / 1_000.0);
@@ -93,6 +97,19 @@ fn of_overview(samples: &mut Samples, overview: &Overview) {
     for (standing, count) in by_standing(&overview.candidates) {
         samples.add("pointsman_candidates", &[standing], count as f64);
     }
+}
+
+/// When each provider's next drill is due; a provider may have several.
+fn next_drills(overview: &Overview) -> BTreeMap<&str, f64> {
+    let mut drills = BTreeMap::new();
+    for planned in &overview.planned_drills {
+        if let Some(next) = planned.next {
+            let next = next.as_millisecond() as f64 / 1_000.0;
+            let known = drills.entry(planned.provider.as_str()).or_insert(next);
+            *known = next.min(*known);
+        }
+    }
+    drills
 }
 
 fn of_areas(samples: &mut Samples, areas: &AreasView) {

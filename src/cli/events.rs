@@ -21,7 +21,7 @@ pub struct EventsArgs {
     #[arg(long)]
     subject: Option<String>,
     /// Only of this kind
-    #[arg(long, value_parser = ["verdict", "decision", "provider", "vantage", "readiness", "override"])]
+    #[arg(long, value_parser = ["verdict", "decision", "provider", "vantage", "readiness", "override", "drill"])]
     kind: Option<String>,
     /// Only from then on: a span before now (`1h`), or a time (`2025-12-05T08:47:00Z`)
     #[arg(long, value_name = "SPAN|TIME")]

@@ -10,6 +10,7 @@ pub mod check;
 mod client;
 mod config;
 mod demo;
+mod drills;
 mod events;
 mod explain;
 mod export;
@@ -103,7 +104,8 @@ enum Command {
     Pin(overrides::PinArgs),
     /// Keep all answers as they are, or those of a name or a zone
     Freeze(overrides::FreezeArgs),
-    /// Move a small part of a provider's clients to the others for a while, to see that they can take them
+    /// Move a small part of a provider's clients to the others for a while, to see that they can take them; list drills, and
+    /// print the record of one
     Drill(overrides::DrillArgs),
     /// End an override
     Release(overrides::ReleaseArgs),

@@ -1,4 +1,4 @@
-//! `pointsman drain`, `pin`, `freeze`, `release`: an operator's word, with its reason and its end.
+//! `pointsman drain`, `pin`, `freeze`, `drill`, `release`: an operator's word, with its reason and its end.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::client::{Client, ServerArgs, encoded, with_query};
+use super::drills::{self, DrillCommand};
 use super::text::{absolute, clean, count};
 use super::{Format, Globals, print, radius, table};
 use crate::controller::view::OverrideView;
@@ -44,12 +45,16 @@ pub struct FreezeArgs {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct DrillArgs {
+    #[command(subcommand)]
+    command: Option<DrillCommand>,
     /// The provider that lends a part of its clients to the others
-    provider: String,
+    #[arg(required = true)]
+    provider: Option<String>,
     /// How much of its share of each name: `1%`, `0.5%`; at most 50 %
-    #[arg(long)]
-    share: String,
+    #[arg(long, required = true)]
+    share: Option<String>,
     #[command(flatten)]
     order: OrderArgs,
 }
@@ -58,8 +63,9 @@ pub struct DrillArgs {
 #[derive(Clone, Debug, Args)]
 struct OrderArgs {
     /// Why, in a line; it is kept and shown
-    #[arg(long)]
-    reason: String,
+    // Optional for clap alone: `drill list` goes without.
+    #[arg(long, required = true)]
+    reason: Option<String>,
     /// How long: `30m`, `1h30m`, `2d` [default: until it is released]
     #[arg(long = "for", value_name = "SPAN", conflicts_with = "until")]
     span: Option<String>,
@@ -104,7 +110,11 @@ pub fn freeze(args: &FreezeArgs, globals: &Globals) -> anyhow::Result<ExitCode> 
 }
 
 pub fn drill(args: &DrillArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
-    place_with("drill", Some(&args.provider), [("share", args.share.as_str())], &args.order, globals)
+    if let Some(command) = &args.command {
+        return drills::run(command, globals);
+    }
+    let share = args.share.as_deref().map(|share| ("share", share));
+    place_with("drill", args.provider.as_deref(), share, &args.order, globals)
 }
 
 pub fn release(args: &ReleaseArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
@@ -139,7 +149,7 @@ fn place_with<'a>(
     globals: &Globals,
 ) -> anyhow::Result<ExitCode> {
     let client = Client::find(&args.server, globals)?;
-    let mut body = json!({"order": order, "reason": args.reason});
+    let mut body = json!({"order": order, "reason": args.reason.as_deref().unwrap_or_default()});
     let given = [("subject", subject), ("for", args.span.as_deref()), ("until", args.until.as_deref())];
     for (key, value) in given.into_iter().filter_map(|(key, value)| Some((key, value?))) {
         body[key] = value.into();

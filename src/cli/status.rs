@@ -11,7 +11,7 @@ use super::client::{Client, ClientError, ServerArgs, encoded};
 use super::print::{self, ALERT};
 use super::table::{Align, Cell, Table, style_of, terminal};
 use super::text::{clean, count, relative, span, time};
-use super::{BadInput, Format, Globals, names, zones};
+use super::{BadInput, Format, Globals, drills, names, zones};
 use crate::api::health::{family_word, unready};
 use crate::controller::view::{
     Counts, LoadedDatabase, NameView, OverrideView, Overview, ProviderView, Serving, StandingCounts, StoreState,
@@ -131,6 +131,12 @@ fn head(overview: &Overview) -> String {
         line("tcp", format!("{open} open"), Style::new());
     }
     line("candidates", standings(&overview.candidates), Style::new());
+    if let Some(drill) = &overview.drill {
+        line("drill", drills::in_force(drill, *now), Style::new());
+    }
+    if let Some(next) = drills::next(&overview.planned_drills, *now) {
+        line("next drill", next, Style::new());
+    }
     if overview.frozen {
         line("frozen", "answers stay as they are until the freeze is released".to_owned(), ALERT);
     }

@@ -6,6 +6,8 @@
 //! The commented file with every default is `deploy/pointsman.toml`; `pointsman config` prints it, and a test holds it
 //! against [`Config::default`].
 
+mod drills;
+mod schedule;
 mod sections;
 mod settings;
 
@@ -20,9 +22,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue};
 
+pub use self::drills::PlannedDrill;
+pub use self::schedule::{InvalidSchedule, Schedule};
 pub use self::sections::{
-    AnchorsSection, ApiSection, AreasSection, DnsSection, LogFormat, LogSection, ProbeSection, ProviderSection,
-    ServerSection, Span, StoreSection, TcpSection,
+    AnchorsSection, ApiSection, AreasSection, DnsSection, DrillSection, LogFormat, LogSection, ProbeSection,
+    ProviderSection, ServerSection, Span, StoreSection, TcpSection,
 };
 
 use crate::health::anchors::MAX_ANCHORS;
@@ -50,6 +54,9 @@ pub struct Config {
     pub areas: AreasSection,
     /// Providers that are added or changed, by id.
     pub provider: BTreeMap<String, ProviderSection>,
+    /// Drills that begin by themselves.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub drill: Vec<DrillSection>,
     pub store: StoreSection,
     pub api: ApiSection,
     pub log: LogSection,
@@ -104,6 +111,7 @@ impl Config {
             steering: section(&mut root, "steering", &mut faults),
             areas: section(&mut root, "areas", &mut faults),
             provider: BTreeMap::new(),
+            drill: Vec::new(),
             store: section(&mut root, "store", &mut faults),
             api: section(&mut root, "api", &mut faults),
             log: section(&mut root, "log", &mut faults),
@@ -111,14 +119,19 @@ impl Config {
         if let Some(value) = root.remove("provider") {
             config.provider = provider_sections(value, &mut faults);
         }
+        let mut places = Vec::new();
+        if let Some(value) = root.remove("drill") {
+            (config.drill, places) = drills::sections(value, &mut faults);
+        }
         for (key, _) in root {
             let message = format!(
-                "unknown section `{}`, expected one of `server`, `dns`, `probe`, `steering`, `areas`, `provider`, `store`, `api`, `log`",
+                "unknown section `{}`, expected one of `server`, `dns`, `probe`, `steering`, `areas`, `provider`, `drill`, `store`, `api`, `log`",
                 key.get_ref()
             );
             faults.push((Some(key.span()), message));
         }
         config.find_faults(text, &mut faults);
+        config.find_faults_of_drills(&places, &mut faults);
         if faults.is_empty() {
             return Ok(config);
         }
@@ -308,8 +321,8 @@ impl ConfigFile {
             format!("{}: [{section}] has changed and takes effect with the next start", self.path.display())
         });
         let lines = lines.collect();
-        let Config { steering, areas, provider, .. } = read;
-        (Config { steering, areas, provider, ..current.clone() }, lines)
+        let Config { steering, areas, provider, drill, .. } = read;
+        (Config { steering, areas, provider, drill, ..current.clone() }, lines)
     }
 }
 

@@ -106,6 +106,22 @@ pub struct ProviderSection {
     pub step: Option<Pace>,
 }
 
+/// `[[drill]]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DrillSection {
+    pub provider: String,
+    /// `1%`
+    pub share: String,
+    /// How long.
+    #[serde(rename = "for")]
+    pub span: Option<Span>,
+    /// When; see [`super::Schedule`].
+    pub at: String,
+    /// Empty: it says that it was scheduled.
+    pub reason: String,
+}
+
 /// `[store]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

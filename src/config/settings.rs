@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{AnchorsSection, Config, TcpSection};
+use super::{AnchorsSection, Config, PlannedDrill, Schedule, TcpSection};
 use crate::health::anchors::Anchors;
 use crate::image::areas::Sets;
+use crate::steer::overrides::Drill;
 use crate::{dns, health, store, zone};
 
 impl Config {
@@ -80,6 +81,24 @@ impl Config {
             keep_days: self.store.days,
             ..store::Settings::new(self.store_folder())
         }
+    }
+
+    /// The drills that are scheduled.
+    pub fn planned_drills(&self) -> Vec<PlannedDrill> {
+        // Reading the configuration has seen that all of them are good.
+        let planned = |section: &super::DrillSection| {
+            let per_mille = Drill::parse_share(&section.share)?;
+            Some(PlannedDrill {
+                drill: Drill { provider: section.provider.as_str().into(), per_mille },
+                span: section.span?.0,
+                schedule: Schedule::parse(&section.at).ok()?,
+                reason: match section.reason.trim() {
+                    "" => "a scheduled drill".to_owned(),
+                    reason => reason.to_owned(),
+                },
+            })
+        };
+        self.drill.iter().filter_map(planned).collect()
     }
 
     fn store_folder(&self) -> PathBuf {

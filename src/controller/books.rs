@@ -6,7 +6,7 @@
 //! Every [`EVERY`] all that changed goes to the disk as one batch, with the time until which it holds, so that a crash
 //! loses what came after and nothing else. A clean stop writes once more, after the last answer.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
@@ -20,6 +20,7 @@ use crate::image::published::Published;
 use crate::image::tally::{Cell, Tally};
 use crate::steer::areas::{AreaRules, PLAIN};
 use crate::steer::decision::{Decision, Source};
+use crate::steer::drill_report::DrillMove;
 use crate::steer::ledger::{Account, KeptLedger, Ledger, Party, Points, Run};
 use crate::steer::policy::SteeredName;
 use crate::steer::shares::POINTS;
@@ -46,6 +47,8 @@ pub(super) struct Books {
     next: Instant,
     /// When they were written last.
     written: Option<Instant>,
+    /// Answers by account since the drill in force began.
+    during: Option<HashMap<u32, u64>>,
     /// What stands for the plain area rule.
     plain: Arc<str>,
 }
@@ -77,6 +80,7 @@ impl Books {
             counting: Vec::new(),
             next: Instant::now() + EVERY,
             written: None,
+            during: None,
             plain: "".into(),
         }
     }
@@ -140,6 +144,9 @@ impl Books {
                 if let Some(account) = self.account_of(counting, cell) {
                     self.ledger.count(account, answers.into());
                     self.rates.count(account, answers.into());
+                    if let Some(during) = &mut self.during {
+                        *during.entry(account).or_default() += u64::from(answers);
+                    }
                 }
             }
             held
@@ -157,6 +164,12 @@ impl Books {
             *known = self.ledger.account(account(name, &rule, (place % length).checked_sub(1)));
         }
         Some(*known)
+    }
+
+    /// Counts the answers from now on for the record of a drill.
+    pub(super) fn count_anew(&mut self) {
+        self.fold();
+        self.during = Some(HashMap::new());
     }
 
     /// Hands over all that is to be written so that everything until `now` is kept.
@@ -178,6 +191,21 @@ impl Task {
     pub(super) fn measure_rates(&mut self) {
         self.books.fold();
         self.books.rates.counted(self.clock.now());
+    }
+
+    /// Notes who gave how many answers since the drill in force began, which is over.
+    pub(super) fn count_answers_of(&mut self, moves: &mut [DrillMove]) {
+        self.books.fold();
+        let Some(during) = self.books.during.take() else { return };
+        for of in moves {
+            let Some(name) = self.steering.name(&of.name) else { continue };
+            let rule = Arc::from(of.rule.as_str());
+            for held in &mut of.held {
+                let at = name.candidates.iter().position(|candidate| candidate.id == held.candidate);
+                let known = at.and_then(|at| self.books.ledger.known(&account(name, &rule, Some(at))));
+                held.answers = Some(known.and_then(|number| during.get(&number).copied()).unwrap_or(0));
+            }
+        }
     }
 
     /// The time that rates are of, in seconds.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::sync::{mpsc, oneshot};
 
+use super::drills::view::{DrillError, DrillFilter, DrillPage, DrillView};
 use super::jurisdiction::Jurisdiction;
 use super::past::PastExplanation;
 use super::view::{
@@ -34,6 +35,10 @@ pub enum Request {
     Events(EventFilter, Reply<EventPage>),
     /// Who answered for how long.
     Jurisdiction(ServedQuery, Reply<Result<Jurisdiction, StoreError>>),
+    /// What is scheduled, and records of drills, newest first.
+    Drills(DrillFilter, Reply<DrillPage>),
+    /// One of them; with a client, whether that was in it.
+    Drill(u64, Option<IpNet>, Reply<Result<DrillView, DrillError>>),
     Overrides(Reply<Vec<OverrideView>>),
     Place(NewOverride, Reply<Result<OverrideView, OverrideError>>),
     /// What it would move, if it were placed; nothing changes.

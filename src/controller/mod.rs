@@ -14,6 +14,7 @@
 mod areas;
 mod books;
 mod clock;
+pub mod drills;
 mod explain;
 #[cfg(test)]
 mod figures;

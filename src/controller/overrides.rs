@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::drills::Come;
 use super::message::{NewOverride, OverrideError, Release, ReleaseWhich, Reply};
 use super::task::Task;
 use super::timestamp;
@@ -41,12 +42,26 @@ impl Task {
 
     /// Places it; what is to be stored is still to be.
     pub(super) fn put_in_force(&mut self, new: NewOverride) -> Result<(OverrideView, Vec<Write>), OverrideError> {
+        self.put_in_force_for(new, None)
+    }
+
+    /// The same for a drill that was scheduled.
+    pub(super) fn put_in_force_for(
+        &mut self,
+        new: NewOverride,
+        come: Option<&Come>,
+    ) -> Result<(OverrideView, Vec<Write>), OverrideError> {
         let order = self.admitted(new)?;
         let now = self.clock.now();
-        let effects = self.steering.place(order.clone(), now).map_err(|error| self.not_placed(error, &order.order))?;
+        let before = self.before_drill(&order);
+        let mut effects =
+            self.steering.place(order.clone(), now).map_err(|error| self.not_placed(error, &order.order))?;
         self.next_override += 1;
         let view = self.override_view(&order);
-        let mut writes = vec![Write::Override(order)];
+        let mut writes = vec![Write::Override(order.clone())];
+        if let Some(before) = before {
+            writes.extend(self.drill_begins(&order, &before, come, &mut effects));
+        }
         writes.extend(self.carry_out(effects));
         Ok((view, writes))
     }

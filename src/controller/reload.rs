@@ -64,6 +64,8 @@ impl Task {
     /// Takes up what was kept, loads the zones and publishes them.
     pub(super) async fn load_first(&mut self) {
         let kept = self.kept.take().unwrap_or_default();
+        let ran_until = kept.ledger.runs.last().map_or(self.started, |run| run.until);
+        self.resume_drill();
         let last = kept.decisions.into_iter().map(|(name, last)| (name, last.into())).collect();
         self.steering.restore(kept.candidates, last, kept.overrides);
         let load = self.load(&self.config);
@@ -77,6 +79,7 @@ impl Task {
             }
             Err(_) => self.could_not_load(&LoadError::BrokeOff),
         }
+        self.take_up_drills(ran_until);
     }
 
     fn load(&self, config: &Config) -> Load {
@@ -127,6 +130,7 @@ impl Task {
                 self.config = config;
                 let effects = self.take_areas(areas);
                 self.take_up(outcome, effects, errors, loading.began);
+                self.plan_drills();
             }
             Err(error) => self.could_not_load(&error),
         }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::areas::{DatabaseFile, KnownAreas};
 use super::books::Books;
+use super::drills::Drills;
 use super::flattened::Flattened;
 use super::keeping::Keeping;
 use super::message::{EventFilter, Reply, Request};
@@ -72,7 +73,8 @@ pub(super) struct Task {
     pub(super) books: Books,
     pub(super) open_state: OpenState,
     pub(super) next_override: u64,
-    next_event: u64,
+    pub(super) next_event: u64,
+    pub(super) drills: Drills,
     pub(super) recent: VecDeque<Arc<Event>>,
     pub(super) first_round: FirstRound,
     pub(super) last_reload: Option<ReloadReport>,
@@ -95,7 +97,8 @@ pub(super) struct Task {
 impl Task {
     pub(super) fn new(parts: Parts, requests: mpsc::Receiver<Request>) -> Self {
         let started = parts.clock.now();
-        let kept = parts.opened.kept;
+        let mut kept = parts.opened.kept;
+        let drills = Drills::new(std::mem::take(&mut kept.drills), &parts.client_key);
         Self {
             config: parts.config,
             config_file: parts.config_file,
@@ -119,6 +122,7 @@ impl Task {
             open_state: parts.opened.state,
             next_override: kept.last_override + 1,
             next_event: kept.last_event + 1,
+            drills,
             recent: VecDeque::new(),
             first_round: FirstRound::Pending,
             last_reload: None,
@@ -148,7 +152,8 @@ impl Task {
         let mut not_before = Instant::now();
         loop {
             let tick = self.steering.next_tick().map(|tick| self.clock.instant(tick));
-            let wake = tick.into_iter().chain(self.retired.next_look()).fold(housekeeping, Instant::min);
+            let next = self.retired.next_look().into_iter().chain(self.next_drill());
+            let wake = tick.into_iter().chain(next).fold(housekeeping, Instant::min);
             let wake = wake.min(self.books.next());
             tokio::select! {
                 () = self.stop.cancelled() => return self.close_books(),
@@ -171,6 +176,7 @@ impl Task {
                     let texts = self.keeping.texts();
                     self.retired.tick(Instant::now(), || texts.are_settled());
                     self.tick();
+                    self.begin_drills();
                 }
             }
         }
@@ -187,6 +193,8 @@ impl Task {
             Request::ExplainPast(name, at, reply) => self.explain_past(name, at, reply),
             Request::Events(query, reply) => self.events(query, reply),
             Request::Jurisdiction(query, reply) => self.jurisdiction(query, reply),
+            Request::Drills(filter, reply) => drop(reply.send(self.drills(filter))),
+            Request::Drill(id, client, reply) => drop(reply.send(self.drill(id, client))),
             Request::Overrides(reply) => drop(reply.send(self.overrides_in_force())),
             Request::Place(order, reply) => self.place(order, reply),
             Request::Rehearse(order, reply) => self.rehearse(order, reply),
@@ -280,8 +288,9 @@ impl Task {
                 None => Write::ForgetCandidate(key),
             });
         }
-        let (many, held) = (effects.transitions.len(), effects.transitions.len().saturating_sub(RECENT_EVENTS));
-        for (at, transition) in effects.transitions.into_iter().enumerate() {
+        let transitions = self.follow_drill(effects.transitions, writes);
+        let (many, held) = (transitions.len(), transitions.len().saturating_sub(RECENT_EVENTS));
+        for (at, transition) in transitions.into_iter().enumerate() {
             if let Change::Override { id, to: OverrideState::Expired | OverrideState::Aborted, .. } = transition.change
             {
                 writes.push(Write::ForgetOverride(id));
@@ -367,6 +376,7 @@ fn count(transition: &Transition) {
         Change::Vantage { .. } => "vantage",
         Change::Readiness { .. } => "readiness",
         Change::Override { .. } => "override",
+        Change::Drill { .. } => "drill",
     };
     metrics::counter!("pointsman_transitions_total", "kind" => kind).increment(1);
 }
@@ -386,5 +396,6 @@ fn log_transition(transition: &Transition) {
             let (from, to) = (views::state_word(*from), views::state_word(*to));
             tracing::warn!(id, subject, from, to, why, "override");
         }
+        Change::Drill { id, subject, from, to } => tracing::warn!(id, subject, %from, %to, why, "drill"),
     }
 }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::drills::view::{DrillLine, PlannedView};
 use crate::steer::observation::{Family, Fault};
 use crate::steer::readiness::ReadinessState;
 use crate::steer::transition::{Standing, Verdict};
@@ -26,6 +27,12 @@ pub struct Overview {
     /// Overrides that keep clients on what is down, a line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub overrides_on_down: Vec<String>,
+    /// The drill in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<DrillLine>,
+    /// Drills that the configuration schedules.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub planned_drills: Vec<PlannedView>,
     pub store: StoreState,
     pub areas: AreasView,
     /// Address families that this vantage has no route for; they are not probed.
@@ -382,7 +389,7 @@ pub struct EventView {
     pub id: u64,
     pub generation: u64,
     pub at: Timestamp,
-    /// `verdict`, `decision`, `provider`, `vantage`, `readiness`, `override`.
+    /// `verdict`, `decision`, `provider`, `vantage`, `readiness`, `override`, `drill`.
     pub kind: String,
     pub subject: String,
     pub from: String,

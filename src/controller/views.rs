@@ -61,6 +61,8 @@ impl Task {
             overrides_in_force: self.steering.overrides().count(),
             frozen: self.steering.overrides().any(|order| order.order == Order::Freeze),
             overrides_on_down: self.overrides_on_down(),
+            drill: self.running_drill(),
+            planned_drills: self.planned_drills(),
             store: self.store_state(),
             areas: self.areas.view(),
             families_without_route,
@@ -141,6 +143,7 @@ impl Task {
                 alerts.push(format!("override {} pins {key}, not for {whose}: `only` forbids it", order.id));
             }
         }
+        alerts.append(&mut self.drill_alerts());
         if overview.frozen {
             alerts.push("decisions are frozen".to_owned());
         }
@@ -449,6 +452,9 @@ pub(super) fn event(event: &Event) -> EventView {
         Change::Vantage { subject, from, to } => ("vantage", subject.clone(), from.to_string(), to.to_string(), None),
         Change::Override { id, subject, from, to } => {
             ("override", format!("{subject} (override {id})"), state_word(*from), state_word(*to), None)
+        }
+        Change::Drill { id, subject, from, to } => {
+            ("drill", format!("{subject} (drill {id})"), from.to_string(), to.to_string(), None)
         }
     };
     EventView {

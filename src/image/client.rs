@@ -6,6 +6,8 @@
 
 use std::net::IpAddr;
 
+use crate::steer::shares::POINTS;
+
 /// From clients to points, keyed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Points([u64; 4]);
@@ -72,6 +74,12 @@ fn mixed([mut a, mut b, mut c, mut d]: [u64; 4]) -> [u64; 4] {
     b = b.rotate_left(17) ^ c;
     c = c.rotate_left(32);
     [a, b, c, d]
+}
+
+/// The point that a client stands at under this key, below [`POINTS`], and how many bits of its address are hashed.
+pub fn client_point(key: [u8; 16], client: IpAddr) -> (u32, u8) {
+    let point = Points::new(key).of(client) % u64::from(POINTS);
+    (u32::try_from(point).unwrap_or(0), hashed(client))
 }
 
 /// How many bits of a client's address [`Points::of`] hashes.

@@ -58,6 +58,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::answer::{Reply, Transport, answer};
+pub use self::client::client_point;
 pub use self::compiled::CompiledZone;
 pub use self::explain::{Answered, Trace, explain};
 use self::node::Node;

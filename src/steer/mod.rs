@@ -24,6 +24,7 @@ mod classes;
 mod cohorts;
 pub mod decision;
 mod doubt;
+pub mod drill_report;
 mod drills;
 pub mod edges;
 pub mod effects;

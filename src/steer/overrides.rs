@@ -14,6 +14,7 @@
 //! A pin stands above a drain, and of two pins of one name the later one holds.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,6 +77,27 @@ pub struct Drill {
     pub provider: Arc<str>,
     /// How much of its share of each name, in thousandths.
     pub per_mille: u16,
+}
+
+impl Drill {
+    /// How much of a provider's clients may be with the others, in thousandths.
+    pub const SHARE: RangeInclusive<u16> = 1..=500;
+    /// The longest drill.
+    pub const LONGEST: Duration = Duration::from_secs(86_400);
+    /// What is said of a share that is none.
+    pub const SHARE_EXPECTED: &str = "from 0.1 % to 50 %: `1%`";
+
+    /// A share as people write it (`1%`, `0.5%`), in thousandths; none where it is none, or not within [`Self::SHARE`].
+    pub fn parse_share(text: &str) -> Option<u16> {
+        let text = text.strip_suffix('%')?.trim_end();
+        let (whole, tenth) = text.split_once('.').unwrap_or((text, "0"));
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit());
+        if !digits(whole) || !digits(tenth) || tenth.len() != 1 {
+            return None;
+        }
+        let share = whole.parse::<u16>().ok()?.checked_mul(10)?.checked_add(tenth.parse().ok()?)?;
+        Self::SHARE.contains(&share).then_some(share)
+    }
 }
 
 /// What a drain empties.
@@ -270,6 +292,24 @@ mod tests {
         ] {
             let placed = order_of(1, order, Some(START));
             assert_eq!(serde_json::from_str::<Override>(&serde_json::to_string(&placed).unwrap()).unwrap(), placed);
+        }
+    }
+
+    #[test]
+    fn shares_of_drills_are_read() {
+        for (text, share) in [
+            ("1%", Some(10)),
+            ("0.5 %", Some(5)),
+            ("50%", Some(500)),
+            ("50.1%", None),
+            ("0%", None),
+            ("1", None),
+            ("1.25%", None),
+            (".5%", None),
+            ("-1%", None),
+            ("99999%", None),
+        ] {
+            assert_eq!(Drill::parse_share(text), share, "{text}");
         }
     }
 

@@ -101,7 +101,8 @@ impl World {
                 Change::Override { .. }
                 | Change::Provider { .. }
                 | Change::Vantage { .. }
-                | Change::Readiness { .. } => {}
+                | Change::Readiness { .. }
+                | Change::Drill { .. } => {}
             }
         }
         prop_assert_eq!(standings, std::array::from_fn(|at| self.standing(at)));

@@ -98,13 +98,48 @@ fn moved(before: &NameState, then: &NameState, rule: usize) -> Option<Move> {
     })
 }
 
-/// Who loses which clients to whom.
-fn flows(before: &Decision, then: &Decision) -> Vec<Flow> {
-    let intervals = |decision: &Decision| match &decision.source {
+/// Points of the circle that change hands; none is the owner's own records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shift {
+    pub(super) start: u32,
+    /// Not in it any longer.
+    pub(super) end: u32,
+    /// By the index of the candidate under the name.
+    pub(super) from: Option<usize>,
+    pub(super) to: Option<usize>,
+}
+
+/// Which points go from whom to whom, in order.
+pub(super) fn shifts(before: &Decision, then: &Decision) -> Vec<Shift> {
+    let (old, new) = (holders(before), holders(then));
+    let mut shifts: Vec<Shift> = Vec::new();
+    let (mut i, mut j, mut start) = (0, 0, 0);
+    while let (Some(&(old_end, from)), Some(&(new_end, to))) = (old.get(i), new.get(j)) {
+        let end = old_end.min(new_end);
+        if from != to && end > start {
+            match shifts.last_mut() {
+                Some(last) if (last.end, last.from, last.to) == (start, from, to) => last.end = end,
+                _ => shifts.push(Shift { start, end, from, to }),
+            }
+        }
+        start = end;
+        i += usize::from(old_end == end);
+        j += usize::from(new_end == end);
+    }
+    shifts
+}
+
+/// Each interval's end (exclusive) and holder.
+fn holders(decision: &Decision) -> Vec<(u32, Option<usize>)> {
+    match &decision.source {
         Source::Candidates(shares) => shares.intervals().map(|(end, at)| (end, Some(usize::from(at)))).collect(),
         Source::Static => vec![(POINTS, None)],
-    };
-    let (old, new) = (intervals(before), intervals(then));
+    }
+}
+
+/// Who loses which clients to whom.
+fn flows(before: &Decision, then: &Decision) -> Vec<Flow> {
+    let old = holders(before);
     let held = |who: Option<usize>| {
         let mut start = 0;
         old.iter().fold(0, |held, &(end, holder)| {
@@ -114,18 +149,11 @@ fn flows(before: &Decision, then: &Decision) -> Vec<Flow> {
         })
     };
     let mut flows: Vec<Flow> = Vec::new();
-    let (mut i, mut j, mut start) = (0, 0, 0);
-    while let (Some(&(old_end, from)), Some(&(new_end, to))) = (old.get(i), new.get(j)) {
-        let end = old_end.min(new_end);
-        if from != to && end > start {
-            match flows.iter_mut().find(|flow| flow.from == from && flow.to == to) {
-                Some(flow) => flow.points += end - start,
-                None => flows.push(Flow { from, to, points: end - start, held: held(from) }),
-            }
+    for Shift { start, end, from, to } in shifts(before, then) {
+        match flows.iter_mut().find(|flow| flow.from == from && flow.to == to) {
+            Some(flow) => flow.points += end - start,
+            None => flows.push(Flow { from, to, points: end - start, held: held(from) }),
         }
-        start = end;
-        i += usize::from(old_end == end);
-        j += usize::from(new_end == end);
     }
     flows
 }

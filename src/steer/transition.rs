@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::drill_report::DrillState;
 use super::observation::{CandidateKey, Fault};
 use super::readiness::ReadinessState;
 use super::time::Time;
@@ -87,6 +88,8 @@ pub enum Change {
     Readiness { subject: CandidateKey, from: ReadinessState, to: ReadinessState },
     /// An override was placed, released, or ended by itself.
     Override { id: u64, subject: String, from: OverrideState, to: OverrideState },
+    /// A drill began, ended, or did not come about. The id is its record's, the subject the provider.
+    Drill { id: u64, subject: String, from: DrillState, to: DrillState },
 }
 
 /// A verdict with its shade: `down` and `recovering` are told apart, though both are the verdict down, and so are `up`

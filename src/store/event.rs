@@ -19,7 +19,7 @@ pub const EVENTS_LIMIT: usize = 1_000;
 pub struct EventFilter {
     /// Only events of this subject, as it is written there; a name also means its candidates (`NAME/CANDIDATE`).
     pub subject: Option<String>,
-    /// Only this kind: `verdict`, `decision`, `provider`, `vantage`, `override`.
+    /// Only this kind: `verdict`, `decision`, `provider`, `vantage`, `readiness`, `override`, `drill`.
     pub kind: Option<String>,
     /// Not before this time.
     pub since: Option<Time>,
@@ -205,6 +205,7 @@ fn kind_of(change: &Change) -> &'static str {
         Change::Vantage { .. } => "vantage",
         Change::Readiness { .. } => "readiness",
         Change::Override { .. } => "override",
+        Change::Drill { .. } => "drill",
     }
 }
 
@@ -220,8 +221,9 @@ fn is_about(change: &Change, asked: &str) -> bool {
             None => false,
         },
         Change::Decision { subject, .. } => within(subject),
-        Change::Provider { subject, .. } | Change::Vantage { subject, .. } | Change::Override { subject, .. } => {
-            within(subject)
-        }
+        Change::Provider { subject, .. }
+        | Change::Vantage { subject, .. }
+        | Change::Override { subject, .. }
+        | Change::Drill { subject, .. } => within(subject),
     }
 }

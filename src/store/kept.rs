@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::steer::decision::{KeptShares, LastShares};
+use crate::steer::drill_report::DrillReport;
 use crate::steer::judge::CandidateMemory;
 use crate::steer::ledger::KeptLedger;
 use crate::steer::observation::CandidateKey;
@@ -59,6 +60,8 @@ pub struct Kept {
     pub candidates: Vec<(CandidateKey, CandidateMemory)>,
     pub decisions: Vec<(String, LastDecision)>,
     pub overrides: Vec<Override>,
+    /// Records of drills, by id.
+    pub drills: Vec<DrillReport>,
     /// The generation that was published last: the highest that was written, by itself or in an event.
     pub generation: u64,
     /// The highest id ever given to an override.
@@ -81,6 +84,10 @@ pub enum Write {
     Override(Override),
     /// Released or expired.
     ForgetOverride(u64),
+    /// What is known of a drill so far.
+    Drill(Box<DrillReport>),
+    /// One too many.
+    ForgetDrill(u64),
     /// The text of a zone, which an earlier version kept here: it stands in a file now (`texts`).
     ForgetZone(String),
     Generation(u64),
@@ -92,7 +99,8 @@ impl Kept {
         let candidates = self.candidates.iter().map(|(_, memory)| memory.since);
         let overrides = self.overrides.iter().map(|order| order.placed);
         let runs = self.ledger.runs.iter().map(|run| run.until);
-        candidates.chain(overrides).chain(runs).max().unwrap_or_default()
+        let drills = self.drills.iter().flat_map(|report| report.ended.or(report.began));
+        candidates.chain(overrides).chain(runs).chain(drills).max().unwrap_or_default()
     }
 }
 

@@ -18,12 +18,14 @@ pub(super) enum Kind {
     Decision = b'd',
     Event = b'e',
     Override = b'o',
+    Drill = b'r',
     Seal = b's',
     Zone = b'z',
 }
 
 impl Kind {
-    const ALL: [Self; 6] = [Self::Candidate, Self::Decision, Self::Event, Self::Override, Self::Seal, Self::Zone];
+    const ALL: [Self; 7] =
+        [Self::Candidate, Self::Decision, Self::Event, Self::Override, Self::Drill, Self::Seal, Self::Zone];
 
     /// The kind of a key; none for one that a newer program wrote.
     pub(super) fn of(key: &[u8]) -> Option<Self> {
@@ -56,6 +58,10 @@ impl EntryKey {
         Self::numbered(Kind::Override, id)
     }
 
+    pub(super) fn drill(id: u64) -> Self {
+        Self::numbered(Kind::Drill, id)
+    }
+
     pub(super) fn seal() -> Self {
         Self(vec![Kind::Seal as u8])
     }
@@ -75,7 +81,7 @@ impl EntryKey {
         Kind::of(&self.0)
     }
 
-    /// The id of an event or an override.
+    /// The id of an event, an override or a drill.
     pub(super) fn number(&self) -> Option<u64> {
         Some(u64::from_be_bytes(self.0.get(1..)?.try_into().ok()?))
     }

@@ -179,6 +179,7 @@ impl Reading {
                 self.last_override = self.last_override.max(placed.id);
                 self.kept.overrides.push(placed);
             }
+            Some(Kind::Drill) => self.kept.drills.push(value::decode(octets)?),
             Some(Kind::Zone) => self.zones.push(value::decode_zone(octets)?),
             // Events are read when somebody asks for them.
             Some(Kind::Event) => {
@@ -195,6 +196,7 @@ impl Reading {
         let what = match (entry.kind(), entry.number()) {
             (Some(Kind::Event), Some(id)) => format!("event {id}"),
             (Some(Kind::Override), Some(id)) => format!("override {id}"),
+            (Some(Kind::Drill), Some(id)) => format!("drill {id}"),
             (Some(kind), _) => format!("{kind:?} {}", entry.0.escape_ascii()).to_lowercase(),
             (None, _) => format!("entry {}", entry.0.escape_ascii()),
         };
@@ -234,6 +236,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::steer::drill_report::DrillReport;
     use crate::steer::observation::CandidateKey;
     use crate::steer::overrides::Order;
     use crate::steer::time::Time;
@@ -338,6 +341,26 @@ mod tests {
         let again = store(&scratch);
         assert_eq!(again.kept.overrides, [frozen(1), frozen(2)]);
         assert_eq!(again.unreadable.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn records_of_drills_are_taken_up_and_forgotten() {
+        let scratch = tempfile::tempdir().unwrap();
+        let opened = store(&scratch);
+        let record = |id: u64, state: &str| -> DrillReport {
+            let text = format!(
+                r#"{{"id":{id},"program":"0","vantage":"a","drill":{{"provider":"bunny","per_mille":10}},"author":"anna",
+                "reason":"audit","planned":5,"until":9,"state":"{state}","why":"{}"}}"#,
+                "x".repeat(10_000)
+            );
+            serde_json::from_str(&text).unwrap()
+        };
+        let write = |id, state| Write::Drill(Box::new(record(id, state)));
+        opened.store.write(vec![write(1, "running"), write(2, "did-not-begin")]).await.unwrap();
+        opened.store.write(vec![write(1, "over"), write(3, "missed"), Write::ForgetDrill(2)]).await.unwrap();
+        let opened = reopened(&scratch, opened, |entries| entries.get_mut(&EntryKey::drill(3)).unwrap()[0] = 9).await;
+        assert_eq!(opened.kept.drills, [record(1, "over")]);
+        assert_eq!(opened.unreadable[0].what, "drill 3");
     }
 
     #[tokio::test]

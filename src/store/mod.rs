@@ -16,6 +16,7 @@
 //! | `d` hash of the name (16) | the last non-empty decision: `{name, decision}` | with each decision |
 //! | `e` id (8) | an event: its time, `{generation, transition}` | once; removed when it is too old, or one too many |
 //! | `o` id (8) | an override | when placed; removed when released or expired |
+//! | `r` id (8) | the record of a drill | when it begins, something happens to it, or it ends; removed when one too many |
 //! | `z` hash of the origin (16) | a zone's text, of an earlier version | never; made a file when the store opens, and removed |
 //! | `s` | the seal: what all others must be, and the numbers that only count up | with every commit |
 //!

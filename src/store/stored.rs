@@ -56,6 +56,8 @@ pub(super) fn change(write: &Write) -> Result<Change, StoreError> {
         Write::ForgetCandidate(key) => return Ok(Change::Entry(EntryKey::candidate(key), None)),
         Write::ForgetDecision(name) => return Ok(Change::Entry(EntryKey::decision(name), None)),
         Write::ForgetOverride(id) => return Ok(Change::Entry(EntryKey::placed(*id), None)),
+        Write::Drill(report) => (EntryKey::drill(report.id), value::encode(report)),
+        Write::ForgetDrill(id) => return Ok(Change::Entry(EntryKey::drill(*id), None)),
         Write::ForgetZone(origin) => return Ok(Change::Entry(EntryKey::zone(origin), None)),
         Write::Generation(generation) => return Ok(Change::Generation(*generation)),
     };
@@ -77,6 +79,8 @@ fn what(write: &Write) -> String {
         Write::Event(event) => format!("event {}", event.id),
         Write::Override(placed) => format!("override {}", placed.id),
         Write::ForgetOverride(id) => format!("override {id}"),
+        Write::Drill(report) => format!("drill {}", report.id),
+        Write::ForgetDrill(id) => format!("drill {id}"),
         Write::ForgetZone(origin) => format!("zone {origin}"),
         Write::Generation(generation) => format!("generation {generation}"),
     }

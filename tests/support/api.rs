@@ -12,6 +12,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use pointsman::api::{self, Settings};
+use pointsman::controller::drills::view::{
+    ClientMove, DrillClientView, DrillError, DrillFilter, DrillLine, DrillMoveView, DrillPage, DrillView, HeldView,
+    PlannedView,
+};
 use pointsman::controller::jurisdiction::{Gap, Jurisdiction, Named, Share};
 use pointsman::controller::message::{
     EventFilter, ExplainError, ExplainQuery, NewOverride, OverrideError, Release, ReleaseWhich, Request, ServedQuery,
@@ -23,6 +27,7 @@ use pointsman::controller::view::{
     ProviderVerdictView, ProviderView, ReloadCounts, ReloadReport, Serving, StandingCounts, StoreState, ZoneState,
     ZoneView,
 };
+use pointsman::steer::drill_report::Span;
 use pointsman::steer::observation::{Fault, Stage};
 use pointsman::steer::overrides::Order;
 use pointsman::steer::readiness::ReadinessState;
@@ -49,6 +54,7 @@ pub enum Asked {
     Events(EventFilter),
     Explain(ExplainQuery),
     Jurisdiction(ServedQuery),
+    Drills(DrillFilter),
     Place(NewOverride),
     Rehearse(NewOverride),
     Release(Release),
@@ -253,6 +259,18 @@ fn answer(request: Request, overview: &Mutex<Overview>, asked: &Mutex<Vec<Asked>
             record(Asked::Jurisdiction(query));
             drop(reply.send(Ok(told)));
         }
+        Request::Drills(filter, reply) => {
+            record(Asked::Drills(filter));
+            drop(reply.send(DrillPage {
+                planned: vec![planned_drill()],
+                drills: vec![drill_line(), missed()],
+                next: None,
+            }));
+        }
+        Request::Drill(id, client, reply) => drop(reply.send(match id {
+            7 => Ok(DrillView { client: client.map(|client| drill_client(client.addr())), ..drill() }),
+            id => Err(DrillError::NoSuchDrill(id)),
+        })),
         Request::Overrides(reply) => drop(reply.send(vec![in_force()])),
         Request::Place(new, reply) => {
             let placed = place(&new);
@@ -373,6 +391,8 @@ pub fn overview() -> Overview {
         overrides_in_force: 1,
         frozen: false,
         overrides_on_down: Vec::new(),
+        drill: Some(drill_line()),
+        planned_drills: vec![planned_drill()],
         store: StoreState::Ok,
         areas: areas(),
         families_without_route: Vec::new(),
@@ -382,6 +402,104 @@ pub fn overview() -> Overview {
         alerts: vec!["zone clinic.example.: 1 error, the last good text is served".to_owned()],
         last_reload: Some(reload()),
         reloading: None,
+    }
+}
+
+fn planned_drill() -> PlannedView {
+    PlannedView {
+        provider: "bunny".to_owned(),
+        share_percent: 1.0,
+        seconds: 600.0,
+        at: "0 10 * * TUE#1 Europe/Berlin".to_owned(),
+        reason: "monthly drill".to_owned(),
+        next: Some("2026-01-06T09:00:00Z".parse().expect("a time")),
+    }
+}
+
+fn drill_line() -> DrillLine {
+    DrillLine {
+        id: 7,
+        provider: "bunny".to_owned(),
+        share_percent: 1.0,
+        state: "running".to_owned(),
+        why: String::new(),
+        planned: at("08:45:00"),
+        began: Some(at("08:45:00")),
+        until: at("08:55:00"),
+        ended: None,
+        author: "schedule".to_owned(),
+        reason: "monthly drill".to_owned(),
+        schedule: Some("0 10 * * TUE#1 Europe/Berlin".to_owned()),
+        order: Some(12),
+        names: 1,
+    }
+}
+
+fn missed() -> DrillLine {
+    DrillLine {
+        id: 6,
+        state: "missed".to_owned(),
+        why: "the server did not run, or was too busy, when it was due".to_owned(),
+        planned: "2025-11-04T09:00:00Z".parse().expect("a time"),
+        began: None,
+        until: "2025-11-04T09:10:00Z".parse().expect("a time"),
+        order: None,
+        names: 0,
+        ..drill_line()
+    }
+}
+
+fn drill() -> DrillView {
+    let held = |id: &str, before, during, after, answers| HeldView {
+        id: id.to_owned(),
+        provider: id.to_owned(),
+        before,
+        during,
+        after: Some(after),
+        answers: Some(answers),
+    };
+    let (ended, why) =
+        (Some(at("08:50:00")), "the drill is ended: www.shop.example./gcore is down: status 500".to_owned());
+    DrillView {
+        drill: DrillLine { state: "aborted".to_owned(), ended, why, ..drill_line() },
+        program: "0.1.0".to_owned(),
+        vantage: "fra1".to_owned(),
+        moves: vec![DrillMoveView {
+            name: "www.shop.example.".to_owned(),
+            rule: None,
+            clients: None,
+            sticky: true,
+            before: "bunny 70%, gcore 30%".to_owned(),
+            during: "bunny 69%, gcore 31%".to_owned(),
+            after: Some("bunny 100%".to_owned()),
+            share: 0.007,
+            away: at("08:45:00"),
+            back: Some(at("08:50:00")),
+            candidates: vec![held("bunny", 0.7, 0.693, 1.0, 4_200), held("gcore", 0.3, 0.307, 0.0, 1_830)],
+            cohort: vec![Span { start: 45_416, end: 45_875, from: "bunny".into(), to: "gcore".into() }],
+        }],
+        more_moves: 0,
+        events: events(&EventFilter { limit: 1, ..EventFilter::default() }).events.into_iter().take(1).collect(),
+        more_events: 3,
+        restarts: vec![at("08:47:00")],
+        counted_from: Some(at("08:47:00")),
+        client: None,
+    }
+}
+
+fn drill_client(client: std::net::IpAddr) -> DrillClientView {
+    DrillClientView {
+        client: client.to_string(),
+        prefix: "192.0.2.0/24".to_owned(),
+        point: Some(45_500),
+        moved: vec![ClientMove {
+            name: "www.shop.example.".to_owned(),
+            from: "bunny".to_owned(),
+            to: "gcore".to_owned(),
+            away: at("08:45:00"),
+            back: Some(at("08:50:00")),
+        }],
+        notes: vec!["which area it is in is looked up as it is known now".to_owned()],
     }
 }
 
