@@ -11,6 +11,8 @@ mod probing;
 #[path = "support/scripted_resolver.rs"]
 mod scripted_resolver;
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -100,6 +102,66 @@ async fn pages_of_others_are_failures_with_their_own_reasons() {
         let (seen, _) = first(&mut probing, plan).await;
         assert!(matches!(seen.outcome, Outcome::Pass { .. }), "{mode}: {seen:?}");
     }
+}
+
+/// Every page of `tests/pages/`, each marker of the shipped set among them, over a real socket.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_as_they_were_seen_are_told_over_the_network() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pages");
+    let files = std::fs::read_dir(folder).expect("the pages").map(|entry| entry.expect("an entry").path());
+    let target = FaultTarget::http("200").await;
+    let mut probing = Probing::start(Settings::default());
+    let mut kinds = BTreeSet::new();
+    for file in files {
+        let name = file.file_stem().expect("a name").to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&file).expect("read");
+        let mut lines = text.lines();
+        let what = lines.next().and_then(|line| line.strip_prefix("# ")).expect("what it is");
+        let status: u16 = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).expect("a status");
+        let passes = (200..400).contains(&status);
+        target.set(&format!("page:{name}"));
+        let (seen, _) = first(&mut probing, apart(at(&name, Scheme::Http, target.address))).await;
+        if what == "nobody's" && passes {
+            assert!(matches!(seen.outcome, Outcome::Pass { .. }), "{name}: {seen:?}");
+            continue;
+        }
+        let fault = fault(seen.outcome);
+        let expected = match what {
+            "nobody's" => (Stage::Status, format!("status {status}")),
+            what if passes => (Stage::Body, what.to_owned()),
+            what => (Stage::Status, format!("status {status}: {what}")),
+        };
+        assert_eq!((fault.stage, fault.reason.clone(), fault.status), (expected.0, expected.1, Some(status)), "{name}");
+        let kind = match what.split(' ').take(2).collect::<Vec<_>>()[..] {
+            ["a", "challenge"] => Some(PageFault::Challenge),
+            ["a", "block"] => Some(PageFault::Blocked),
+            ["the", "hostname"] => Some(PageFault::Unclaimed),
+            _ => None,
+        };
+        assert_eq!((fault.page, fault.is_own_configuration()), (kind, kind == Some(PageFault::Unclaimed)), "{name}");
+        kinds.insert(format!("{kind:?}"));
+    }
+    assert_eq!(kinds.len(), 4, "challenges, blocks, unclaimed hostnames, and failures that are nobody's: {kinds:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_nth_probe_is_sent_with_a_browsers_headers_too() {
+    let target = FaultTarget::http("200").await;
+    for (every, rounds, browsers) in [(4, 12, 3), (1, 3, 3), (0, 3, 0)] {
+        let before = target.browsers();
+        let mut probing = Probing::start(Settings { browser_every: every, ..Settings::default() });
+        let mut plan = at("bunny", Scheme::Http, target.address);
+        plan.probe.every = Duration::from_millis(50);
+        probing.plan(vec![plan]).await;
+        for _ in 0..rounds {
+            assert!(matches!(next(&mut probing).await.0.outcome, Outcome::Pass { .. }));
+        }
+        let sent = target.browsers() - before;
+        // With each round one more may be under way.
+        assert!(sent == browsers || (every == 1 && sent == browsers + 1), "every {every}: {sent} of {rounds}");
+        probing.stop().await;
+    }
+    assert!(target.requests() > 18);
 }
 
 /// 18 November 2025 for sites whose bot rules let tools in that say what they are: every browser is turned away.

@@ -409,3 +409,72 @@ fn targets_must_not_lead_back() {
         assert_eq!(found, expected, "{text}");
     }
 }
+
+/// Told ahead of the day when a certificate is old.
+#[test]
+fn certificates_that_could_not_be_renewed_are_told() {
+    let own = "www CNAME a.b-cdn.net.\n";
+    let policy = "_steer.www TXT v=steer1\n";
+    let candidates = |all: &[&str]| all.iter().map(|one| format!("_steer.www TXT \"{one}\"\n")).collect::<String>();
+    let one = "only one can have it";
+    let both =
+        format!("`cloudflare` and `fastly` both renew the certificate of www.example by `_acme-challenge`: {one}");
+    let standby =
+        "`bunny` renews the certificate of www.example only where the name leads to it: a standby has no clients";
+    let cases: [(&str, &[&str], Vec<String>); 9] = [
+        (policy, &["cdn=bunny to=a.b-cdn.net.", "cdn=cloudflare to=w.cdn.cloudflare.net."], vec![]),
+        (
+            policy,
+            &["cdn=cloudflare to=w.cdn.cloudflare.net.", "cdn=bunny to=a.b-cdn.net.", "cdn=fastly to=x.fastly.net."],
+            vec![format!("5:28+16 warning: {both}")],
+        ),
+        // Two sites of one provider share what they want; another host name has a challenge of its own.
+        (
+            policy,
+            &["cdn=fastly to=x.fastly.net.", "cdn=fastly id=f2 to=y.fastly.net.", "cdn=bunny to=a.b-cdn.net."],
+            vec![],
+        ),
+        (
+            policy,
+            &[
+                "cdn=cloudflare to=w.cdn.cloudflare.net. host=other.example",
+                "cdn=fastly to=x.fastly.net.",
+                "cdn=bunny to=a.b-cdn.net.",
+            ],
+            vec![],
+        ),
+        (
+            policy,
+            &["cdn=cloudflare to=w.cdn.cloudflare.net.", "cdn=bunny to=a.b-cdn.net. standby=yes"],
+            vec![format!("4:27+15 warning: {standby}")],
+        ),
+        (policy, &["cdn=bunny to=a.b-cdn.net.", "cdn=cloudfront to=d1.cloudfront.net. standby=yes"], vec![]),
+        (policy, &["cdn=bunny to=a.b-cdn.net.", "cdn=fastly to=x.fastly.net. standby=yes"], vec![]),
+        (
+            "_steer.www TXT \"v=steer1 probe=http:/\"\n",
+            &[
+                "cdn=cloudflare to=w.cdn.cloudflare.net.",
+                "cdn=fastly to=x.fastly.net.",
+                "cdn=bunny to=a.b-cdn.net. standby=yes",
+            ],
+            vec![],
+        ),
+        (
+            "_steer.www TXT v=steer1\n",
+            &["cdn=akamai to=w.edgekey.net.", "cdn=bunny to=a.b-cdn.net.", "cdn=ovh to=x.cdn.anycast.me. standby=yes"],
+            vec![],
+        ),
+    ];
+    for (policy, all, expected) in cases {
+        let text = format!("{own}{policy}{}", candidates(all));
+        assert_eq!(faults(&text), expected, "{text}");
+    }
+    let text = format!("{own}{policy}{}", candidates(&["cdn=bunny to=a.b-cdn.net. standby=yes"]));
+    let help = load(&text).diagnostics[0].help.clone().expect("what to do");
+    assert!(help.starts_with("have the provider validate by DNS, upload a certificate there"), "{help}");
+    // A template is told once.
+    let names: String =
+        (0..50).map(|n| format!("w{n} CNAME a.b-cdn.net.\n_steer.w{n} TXT \"v=steer1 use=all\"\n")).collect();
+    let template = "all._steer TXT v=steer1\nall._steer TXT \"cdn=bunny to=a.b-cdn.net. standby=yes\"\n";
+    assert_eq!(faults(&format!("{names}{template}")).len(), 1);
+}

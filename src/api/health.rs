@@ -387,6 +387,7 @@ mod tests {
             addresses_by_area: Vec::new(),
             readiness: ReadinessState::Ready,
             risks: Vec::new(),
+            at_risk_since: None,
             certificate: None,
         };
         NameView {

@@ -114,8 +114,9 @@ fn details(view: &NameView, now: Timestamp) -> String {
     let mut text = String::new();
     for candidate in &view.candidates {
         let id = clean(&candidate.id);
+        let since = candidate.at_risk_since.map(|since| format!(" since {}", time(since, now))).unwrap_or_default();
         for risk in &candidate.risks {
-            let _ = writeln!(text, "{id}: at risk: {}", clean(risk));
+            let _ = writeln!(text, "{id}: at risk{since}: {}", clean(risk));
         }
         if let Some(certificate) = &candidate.certificate {
             let issuer = clean(&certificate.issuer);

@@ -292,6 +292,9 @@ pub struct CandidateView {
     /// What would break, one line each; empty unless it is at risk.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub risks: Vec<String>,
+    /// Since when it has been at risk, over restarts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_risk_since: Option<Timestamp>,
     /// The certificate that it showed last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<CertificateView>,

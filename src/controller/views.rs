@@ -370,6 +370,7 @@ impl Task {
             addresses_by_area: flattened.map_or_else(Vec::new, |target| self.flattened.areas_view(target)),
             readiness: self.steering.readiness(&key).map(Readiness::state).unwrap_or_default(),
             risks: self.steering.readiness(&key).map_or_else(Vec::new, Readiness::reasons),
+            at_risk_since: self.steering.at_risk_since(&key).map(timestamp),
             certificate: self.steering.certificate(&key).map(|certificate| CertificateView {
                 issuer: certificate.issuer.clone(),
                 until: timestamp(certificate.until),

@@ -58,6 +58,8 @@ pub struct Known {
     failing: Option<String>,
     /// Why the honest one was challenged while the browser's passed, and for how many rounds that is told.
     challenged: Option<(String, u32)>,
+    /// The last round asked as a browser.
+    asked: bool,
 }
 
 impl Known {
@@ -69,9 +71,9 @@ impl Known {
 
     /// What both saw, as one. `browser` is none where it was not asked.
     pub fn judge(&self, itself: Seen, browser: Option<Seen>) -> (Seen, Self) {
-        let mut after = self.clone();
-        after.challenged = after.challenged.and_then(|(why, rounds)| Some((why, rounds.checked_sub(1)?)));
+        let mut after = self.clone().a_round_later();
         let Some(Seen::Outcome(as_browser)) = browser else { return (itself, after) };
+        after.asked = true;
         let challenge = challenge(&itself).map(str::to_owned);
         let seen = match &as_browser {
             Outcome::Pass { .. } => {
@@ -94,10 +96,26 @@ impl Known {
         (seen, after)
     }
 
+    /// Whether a browser's probe has been asked at all.
+    pub fn has_asked_browser(&self) -> bool {
+        self.passed || self.failing.is_some()
+    }
+
     /// What is told of it.
     pub fn bot_rules(&self) -> Option<BotRules> {
         let against_browsers = || self.failing.clone().filter(|_| !self.passed).map(BotRules::AgainstBrowsers);
         self.challenged.as_ref().map(|(why, _)| BotRules::AgainstTheAgent(why.clone())).or_else(against_browsers)
+    }
+
+    /// Takes over what a later round ended with. Rounds may run together: one that did not ask, or did not know yet that a
+    /// browser's probe had passed, makes nobody forget it.
+    pub fn followed_by(self, later: Self) -> Self {
+        if later.asked { Self { passed: self.passed || later.passed, ..later } } else { self.a_round_later() }
+    }
+
+    fn a_round_later(self) -> Self {
+        let challenged = self.challenged.and_then(|(why, rounds)| Some((why, rounds.checked_sub(1)?)));
+        Self { challenged, asked: false, ..self }
     }
 
     /// Takes over what another probe of the same round learnt: what is worse stays.
@@ -106,6 +124,7 @@ impl Known {
             passed: self.passed || other.passed,
             failing: self.failing.or(other.failing),
             challenged: self.challenged.max(other.challenged),
+            asked: self.asked || other.asked,
         }
     }
 }
@@ -186,6 +205,25 @@ mod tests {
         assert_eq!((asked(&passed, 6), asked(&failing, 6)), (2, 12));
         let (_, never) = fresh.judge(pass(), seen("fails", "browser"));
         assert_eq!(asked(&never, 6), 2, "what never passed is not looked at more often");
+        let has_asked = [&fresh, &passed, &failing, &never].map(Known::has_asked_browser);
+        assert_eq!(has_asked, [false, true, true, true]);
+    }
+
+    #[test]
+    fn rounds_that_run_together_make_nobody_forget() {
+        let fresh = Known::default();
+        let pass = || seen("passes", "itself").expect("a pass");
+        let (_, asked) = fresh.judge(pass(), seen("passes", "browser"));
+        let (_, not_asked) = fresh.judge(pass(), None);
+        let (_, fails) = fresh.judge(pass(), seen("fails", "browser"));
+        // They began together, and end one after the other in any order.
+        for (first, then) in [(&asked, &not_asked), (&not_asked, &asked), (&asked, &fails), (&fails, &asked)] {
+            let known = fresh.clone().followed_by(first.clone()).followed_by(then.clone());
+            assert!(known.passed, "{first:?}, {then:?}");
+        }
+        let known = asked.clone().followed_by(fails.clone()).followed_by(not_asked.clone());
+        assert!(known.failing.is_some() && known.asks_browser(0, 6), "it is looked at each time until it passes");
+        assert_eq!(known.followed_by(asked).failing, None);
     }
 
     #[test]

@@ -114,7 +114,10 @@ impl Memory {
         if learnt.known.is_some() {
             self.known = learnt.known;
         }
-        self.guises = learnt.guises.or_else(|| self.guises.take());
+        self.guises = match (self.guises.take(), learnt.guises) {
+            (Some(before), Some(later)) => Some(before.followed_by(later)),
+            (before, later) => later.or(before),
+        };
         for (mine, theirs) in self.last.iter_mut().zip(learnt.last) {
             *mine = theirs.or(*mine);
         }

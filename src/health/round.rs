@@ -243,7 +243,7 @@ impl Rounds {
             let known = |certificate: &Arc<Certificate>| issuers::is_known(&certificate.issuer);
             let dns =
                 learnt.certificate.as_ref().filter(|found| known(found)).and_then(|_| self.renewals.of(&rule.host));
-            Facts { dns, bot_rules: guises.bot_rules(), ..learnt }
+            Facts { dns, bot_rules: guises.bot_rules(), asked_as_browser: guises.has_asked_browser(), ..learnt }
         });
         Probed { seen, facts, guises }
     }

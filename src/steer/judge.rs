@@ -46,6 +46,7 @@ use siphasher::sip::SipHasher13;
 use super::observation::{Family, Fault, Observation, Outcome};
 use super::policy::Candidate;
 pub use super::ramp::Ramp;
+use super::readiness::ReadinessMemory;
 use super::tally::{COUNTED_FOR, Entry, Fallen, FaultClass, TOGETHER};
 use super::time::Time;
 use super::together::Outage;
@@ -72,6 +73,9 @@ pub struct CandidateMemory {
     pub up_until: Option<Time>,
     /// It counts as fallen for its provider.
     pub fallen: bool,
+    /// What would break at the moment of need.
+    #[serde(skip_serializing_if = "ReadinessMemory::is_empty")]
+    pub readiness: ReadinessMemory,
 }
 
 /// A candidate as it stands now: what views and explanations show.
@@ -104,6 +108,12 @@ impl CandidateState {
     /// What a restart needs to know.
     pub fn memory(&self) -> CandidateMemory {
         self.memory.clone()
+    }
+
+    /// The same; readiness is known beside the judgement.
+    pub(super) fn with_readiness(mut self, readiness: ReadinessMemory) -> Self {
+        self.memory.readiness = readiness;
+        self
     }
 }
 
@@ -254,7 +264,7 @@ impl Judge {
             let at = if memory.fallen { now } else { began };
             Fell { at, up_until, began, fault: None, counts: Some(true) }
         });
-        judge.unsaved = judge.memory() != *memory;
+        judge.unsaved = judge.memory() != CandidateMemory { readiness: ReadinessMemory::default(), ..memory.clone() };
         judge
     }
 
@@ -268,6 +278,7 @@ impl Judge {
             fell_with_provider: fell.map(|fell| fell.at),
             up_until: fell.map(|fell| fell.up_until),
             fallen: fell.is_some() && self.entry.fallen.is_some(),
+            readiness: ReadinessMemory::default(),
         }
     }
 
@@ -664,7 +675,7 @@ fn join(one: &Track, other: &Track) -> Summary {
 }
 
 /// Of the target and the probe rule, the same over restarts of one build.
-fn fingerprint(candidate: &Candidate) -> u64 {
+pub(super) fn fingerprint(candidate: &Candidate) -> u64 {
     let mut hasher = SipHasher13::new_with_keys(0, 0);
     candidate.target.hash(&mut hasher);
     candidate.probe.hash(&mut hasher);
@@ -673,6 +684,7 @@ fn fingerprint(candidate: &Candidate) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::readiness::Risk;
     use super::*;
 
     fn track(family: Family, word: &str) -> Track {
@@ -722,6 +734,7 @@ mod tests {
             fell_with_provider: Some(Time(6)),
             up_until: Some(Time(4)),
             fallen: true,
+            readiness: ReadinessMemory { risks: vec![Risk::NotRenewed { until: Time(8) }], since: Time(7), edge: None },
         };
         let json = serde_json::to_string(&memory).unwrap();
         assert_eq!(serde_json::from_str::<CandidateMemory>(&json).unwrap(), memory);

@@ -51,7 +51,7 @@ pub mod readiness;
 mod reasons;
 mod recent;
 pub mod rehearsal;
-mod renewal;
+pub mod renewal;
 #[cfg(test)]
 mod returns;
 pub mod shares;

@@ -107,8 +107,12 @@ impl NameState {
         last: Option<&LastShares>,
         now: Time,
     ) -> Self {
+        let mut readied = Readied::default();
         let judge = |candidate: &Candidate| match memory(&key(rules, candidate)) {
-            Some(memory) => Judge::restored(&memory, candidate, now),
+            Some(memory) => {
+                readied.restore(&memory, candidate, now);
+                Judge::restored(&memory, candidate, now)
+            }
             None => Judge::new(candidate, now),
         };
         let judges: Vec<Judge> = rules.candidates.iter().map(judge).collect();
@@ -122,7 +126,7 @@ impl NameState {
             areas,
             left_out: judges.iter().map(|judge| judge.summary.left_out).collect(),
             judges,
-            readied: Readied::default(),
+            readied,
             orders: Orders::default(),
             origin: OriginWatch::default(),
             unblamed: false,
@@ -144,6 +148,7 @@ impl NameState {
     ) -> Self {
         let old = Arc::clone(&self.rules);
         let place = |id: &str| old.candidates.iter().position(|candidate| *candidate.id == *id);
+        let mut readied = std::mem::take(&mut self.readied).under(&old, rules);
         let mut judges = Vec::with_capacity(rules.candidates.len());
         for candidate in &rules.candidates {
             let known = place(&candidate.id);
@@ -157,7 +162,10 @@ impl NameState {
                 (Some(at), _) => self.judges[at].clone(),
                 (None, Some(at)) => Judge::anew(self.judges[at].summary.standing, candidate, now),
                 (None, None) => match memory(&key(rules, candidate)) {
-                    Some(memory) => Judge::restored(&memory, candidate, now),
+                    Some(memory) => {
+                        readied.restore(&memory, candidate, now);
+                        Judge::restored(&memory, candidate, now)
+                    }
                     None => Judge::new(candidate, now),
                 },
             });
@@ -180,7 +188,6 @@ impl NameState {
         if old.policy.origin != rules.policy.origin {
             self.origin = OriginWatch::default();
         }
-        let readied = std::mem::take(&mut self.readied).under(&old, rules);
         Self { rules: Arc::clone(rules), judges, readied, left_out, ..self }
     }
 

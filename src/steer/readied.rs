@@ -3,6 +3,9 @@
 //! Facts come with nearly every probe and are nearly always those of the probe before: then nothing is done. They are
 //! kept by address, since edges differ, and judged anew when one differs, and every ten seconds, since time and what the
 //! others show count too.
+//!
+//! What is a risk is kept over a restart, the facts are not: they come again with the first probe that passes. Until then
+//! the candidate is at the risk that it was at, so that it is not used before others for a moment, and nothing is told again.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,12 +13,13 @@ use std::time::Duration;
 
 use super::areas::PLAIN;
 use super::effects::Effects;
+use super::judge::{CandidateMemory, fingerprint};
 use super::name::NameState;
 use super::observation::CandidateKey;
 use super::policy::{Candidate, SteeredName};
-use super::readiness::{Case, Certificate, Facts, Page, Readiness, Risk, readiness};
+use super::readiness::{Case, Certificate, Facts, Page, Readiness, ReadinessMemory, Risk, readiness};
 use super::sharing::Sharing;
-use super::steering::Steering;
+use super::steering::{Steering, remember};
 use super::time::Time;
 use super::transition::{Change, Transition};
 
@@ -25,8 +29,11 @@ const ADDRESSES: usize = 8;
 const FORGOTTEN: Duration = Duration::from_secs(3_600);
 /// The same facts are judged anew so often.
 const AGAIN: Duration = Duration::from_secs(10);
+/// A risk from before the start that nothing was seen of holds so long, while other facts come: twice as long as what
+/// DNS says of a name, and longer than a start with 100,000 names takes to ask for all.
+const KEPT: Duration = Duration::from_secs(7_200);
 
-/// The readiness of a name's candidates; those without facts have no entry.
+/// The readiness of a name's candidates; those of which nothing is known have no entry.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Readied(Vec<Known>);
 
@@ -37,9 +44,75 @@ struct Known {
     facts: Vec<(IpAddr, Time, Arc<Facts>)>,
     judged: Time,
     readiness: Readiness,
+    /// What a restart needs to know of it.
+    memory: ReadinessMemory,
+    /// Risks from before the start whose facts have not been seen since, and until when they hold.
+    kept: (Vec<Risk>, Time),
+}
+
+impl Known {
+    fn new(candidate: &Arc<str>, now: Time) -> Self {
+        Self {
+            candidate: Arc::clone(candidate),
+            facts: Vec::new(),
+            judged: Time(0),
+            readiness: Readiness::Unknown,
+            memory: ReadinessMemory::default(),
+            kept: (Vec::new(), now),
+        }
+    }
+
+    /// The certificate that ends first, and where it was shown.
+    fn certificate(&self) -> Option<(IpAddr, &Certificate)> {
+        let shown = self.facts.iter().filter_map(|(at, _, facts)| Some((*at, facts.certificate.as_deref()?)));
+        shown.min_by_key(|(at, certificate)| (certificate.until, *at))
+    }
+
+    /// The edge that showed the certificate of a risk from before the start has not been seen since.
+    fn edge_unseen(&self) -> bool {
+        let is_unseen = |edge: IpAddr| self.facts.iter().all(|(at, ..)| *at != edge);
+        self.kept.0.iter().any(|risk| risk.certificate_ends().is_some()) && self.memory.edge.is_some_and(is_unseen)
+    }
+
+    /// Notes what a restart is to know. Whether that is new.
+    fn note(&mut self, now: Time) -> bool {
+        let risks = self.readiness.risks().to_vec();
+        let since = match (risks.is_empty(), self.memory.is_empty()) {
+            (true, _) => Time::default(),
+            (false, true) => now,
+            (false, false) => self.memory.since,
+        };
+        let edge = risks.iter().find_map(Risk::certificate_ends).and_then(|ends| match self.certificate() {
+            Some((at, certificate)) if certificate.until <= ends => Some(at),
+            _ => self.memory.edge,
+        });
+        let memory = ReadinessMemory { risks, since, edge };
+        let is_new = memory != self.memory;
+        self.memory = memory;
+        is_new
+    }
 }
 
 impl Readied {
+    /// Takes up what a restart kept of a candidate, if that was asked the same of the same target.
+    pub(super) fn restore(&mut self, memory: &CandidateMemory, candidate: &Candidate, now: Time) {
+        let kept = &memory.readiness;
+        if kept.is_empty() || memory.fingerprint != fingerprint(candidate) {
+            return;
+        }
+        self.0.push(Known {
+            readiness: Readiness::AtRisk(kept.risks.clone()),
+            memory: ReadinessMemory { since: kept.since.min(now), ..kept.clone() },
+            kept: (kept.risks.clone(), now.after(KEPT)),
+            ..Known::new(&candidate.id, now)
+        });
+    }
+
+    /// What a restart needs to know of a candidate.
+    pub(super) fn memory(&self, candidate: &str) -> ReadinessMemory {
+        self.known(candidate).map(|known| known.memory.clone()).unwrap_or_default()
+    }
+
     pub(super) fn of(&self, candidate: &str) -> Option<&Readiness> {
         self.known(candidate).map(|known| &known.readiness)
     }
@@ -73,9 +146,7 @@ impl Readied {
     /// Takes up what one address showed. Whether it is to be judged.
     fn take(&mut self, candidate: &Arc<str>, address: IpAddr, facts: &Arc<Facts>, now: Time) -> bool {
         let at = self.0.iter().position(|known| known.candidate == *candidate).unwrap_or_else(|| {
-            let candidate = Arc::clone(candidate);
-            let readiness = Readiness::Unknown;
-            self.0.push(Known { candidate, facts: Vec::new(), judged: Time(0), readiness });
+            self.0.push(Known::new(candidate, now));
             self.0.len() - 1
         });
         let known = &mut self.0[at];
@@ -97,12 +168,16 @@ impl Steering {
         if !state.readied.take(&key.candidate, address, facts, now) {
             return effects;
         }
-        let judged = state.judge_readiness(at, now);
+        let (judged, unseen) = state.judge_readiness(at, now);
         let Some(known) = state.readied.0.iter_mut().find(|known| known.candidate == key.candidate) else {
             return effects;
         };
         known.judged = now;
+        known.kept.0 = unseen;
         let before = std::mem::replace(&mut known.readiness, judged);
+        if known.note(now) {
+            remember(&mut effects, key.clone());
+        }
         if before == known.readiness {
             return effects;
         }
@@ -122,11 +197,16 @@ impl Steering {
         self.names.get(&key.name)?.readied.of(&key.candidate)
     }
 
+    /// Since when a candidate has been at risk; none while it is not.
+    pub fn at_risk_since(&self, key: &CandidateKey) -> Option<Time> {
+        let known = self.names.get(&key.name)?.readied.known(&key.candidate)?;
+        (!known.memory.is_empty()).then_some(known.memory.since)
+    }
+
     /// The certificate that a candidate showed last; of several edges the one that ends first.
     pub fn certificate(&self, key: &CandidateKey) -> Option<&Certificate> {
-        let known = self.names.get(&key.name)?.readied.known(&key.candidate)?;
-        let certificates = known.facts.iter().filter_map(|(.., facts)| facts.certificate.as_deref());
-        certificates.min_by_key(|certificate| certificate.until)
+        let (_, certificate) = self.names.get(&key.name)?.readied.known(&key.candidate)?.certificate()?;
+        Some(certificate)
     }
 }
 
@@ -137,18 +217,25 @@ fn is_told(before: &Readiness, after: &Readiness) -> bool {
 }
 
 impl NameState {
-    fn judge_readiness(&self, at: usize, now: Time) -> Readiness {
+    /// With the risks from before the start that nothing was seen of yet.
+    fn judge_readiness(&self, at: usize, now: Time) -> (Readiness, Vec<Risk>) {
         let candidate = &self.rules.candidates[at];
-        let facts = self.readied.known(&candidate.id).map(|known| &known.facts[..]).unwrap_or_default();
-        let facts: Vec<&Facts> = facts.iter().map(|(.., facts)| &**facts).collect();
-        let serves = self.serves(at);
-        readiness(&Case {
+        let known = self.readied.known(&candidate.id);
+        let facts: Vec<&Facts> = known.iter().flat_map(|known| &known.facts).map(|(.., facts)| &**facts).collect();
+        let same_host = |other: &&Candidate| other.id != candidate.id && other.probe.host == candidate.probe.host;
+        let others = self.rules.candidates.iter().filter(same_host);
+        let others: Vec<(&str, &str)> = others.map(|other| (&*other.id, &*other.provider)).collect();
+        let case = Case {
             facts: &facts,
             provider: &candidate.provider,
-            serves,
+            others: &others,
+            serves: self.serves(at),
             reference: self.reference(candidate),
+            kept: known.filter(|known| now < known.kept.1).map(|known| &known.kept.0[..]).unwrap_or_default(),
+            edge_unseen: known.is_some_and(Known::edge_unseen),
             now,
-        })
+        };
+        (readiness(&case), case.unseen().cloned().collect())
     }
 
     /// Who has most of the clients and asks the same page as this candidate, with the head of what came back there.
@@ -172,8 +259,10 @@ impl NameState {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::fixture::{at, key, serving};
-    use super::super::readiness::{BotRules, ReadinessState};
+    use super::super::readiness::{BotRules, ReadinessState, RenewalDns};
     use super::*;
 
     const DAY: u64 = 86_400_000;
@@ -246,6 +335,119 @@ mod tests {
         assert_eq!(steering.readiness(&key(1)), None);
     }
 
+    /// What the store kept of a core, taken up by another one `later`.
+    fn restarted(steering: &Steering, later: Time) -> Steering {
+        let stored = |key: CandidateKey| {
+            let memory = serde_json::to_string(&steering.candidate(&key).unwrap().memory()).unwrap();
+            (key, serde_json::from_str(&memory).unwrap())
+        };
+        let rules = Arc::clone(steering.name(NAME).unwrap());
+        let kept =
+            rules.candidates.iter().map(|one| stored(CandidateKey { name: NAME.into(), candidate: one.id.clone() }));
+        let last = steering.last(NAME).map(|last| (NAME.to_owned(), last));
+        let mut restarted = Steering::new();
+        restarted.restore(kept.collect(), last.into_iter().collect(), Vec::new());
+        restarted.install(&[rules], later);
+        restarted
+    }
+
+    #[test]
+    fn a_restart_uses_nobody_first_who_was_used_last_and_tells_nothing_again() {
+        let mut steering = serving(3);
+        let ending = with(2 * DAY, None, at(100));
+        let effects = steering.readied(&key(0), here(), &ending, at(100));
+        assert_eq!(effects.remembered, [key(0)]);
+        assert_eq!(steering.at_risk_since(&key(0)), Some(at(100)));
+        let mut after = restarted(&steering, at(900));
+        assert_eq!(after.readiness(&key(0)), steering.readiness(&key(0)));
+        assert_eq!((after.at_risk_since(&key(0)), share(&after, 0)), (Some(at(100)), 0.0));
+        assert!(share(&after, 1) > 0.0, "the others serve");
+        assert_eq!(after.certificate(&key(0)), None, "facts come with the first probe");
+        // The same is seen again: no news.
+        let effects = after.readied(&key(0), here(), &ending, at(901));
+        assert_eq!((effects.transitions.len(), effects.remembered.len()), (0, 0), "{effects:?}");
+        assert_eq!((after.at_risk_since(&key(0)), share(&after, 0)), (Some(at(100)), 0.0));
+        // It was renewed while the server was down: that is told, and kept.
+        let mut after = restarted(&steering, at(900));
+        let effects = after.readied(&key(0), here(), &with(80 * DAY, None, at(901)), at(901));
+        assert!(matches!(effects.transitions[0].change, Change::Readiness { to: ReadinessState::Ready, .. }));
+        assert_eq!((effects.remembered, after.at_risk_since(&key(0))), (vec![key(0)], None));
+        assert_eq!(restarted(&after, at(999)).readiness(&key(0)), None);
+        // Another edge was renewed; the one at risk is not seen any more.
+        let mut after = restarted(&steering, at(900));
+        let elsewhere = IpAddr::from([192, 0, 2, 2]);
+        let renewed = with(80 * DAY, None, at(901));
+        for (seconds, told) in [(1, 0), (7_000, 0), (7_300, 1)] {
+            let now = at(900).after(Duration::from_secs(seconds));
+            let effects = after.readied(&key(0), elsewhere, &renewed, now);
+            let readiness = effects.transitions.iter().filter(|t| matches!(t.change, Change::Readiness { .. }));
+            assert_eq!((readiness.count(), share(&after, 0) > 0.0), (told, told > 0), "after {seconds} s");
+        }
+        // Another target: what was kept of the one before says nothing of it.
+        let mut rules = SteeredName::clone(steering.name(NAME).unwrap());
+        rules.candidates[0].probe.path = "/other".to_owned();
+        let kept = steering.candidate(&key(0)).unwrap().memory();
+        let mut elsewhere = Steering::new();
+        elsewhere.restore(vec![(key(0), kept)], Vec::new(), Vec::new());
+        elsewhere.install(&[Arc::new(rules)], at(900));
+        assert_eq!(elsewhere.readiness(&key(0)), None);
+    }
+
+    #[test]
+    fn risks_of_facts_that_come_late_outlive_those_that_come_at_once_for_a_while() {
+        let forbids = |from: Time| {
+            let dns = RenewalDns { allowed: Some(vec!["digicert.com".to_owned()]), challenge: None };
+            Arc::new(Facts { dns: Some(Arc::new(dns)), ..(*with(80 * DAY, None, from)).clone() })
+        };
+        let mut steering = serving(3);
+        steering.readied(&key(0), here(), &forbids(at(100)), at(100));
+        let risks = |steering: &Steering| steering.readiness(&key(0)).unwrap().risks().to_vec();
+        assert_eq!(risks(&steering).len(), 1);
+        let start = at(900);
+        let mut after = restarted(&steering, start);
+        // The certificate is seen with the first probe, DNS later: nothing is told meanwhile.
+        let plain = with(80 * DAY, None, start);
+        let effects = after.readied(&key(0), here(), &plain, start);
+        assert_eq!((effects.transitions.len(), risks(&after)), (0, risks(&steering)));
+        let mut unheard = after.clone();
+        let effects = after.readied(&key(0), here(), &forbids(start), start.after(Duration::from_secs(60)));
+        assert_eq!((effects.transitions.len(), risks(&after)), (0, risks(&steering)));
+        // Seen again, it holds as long as its facts do.
+        let effects = after.readied(&key(0), here(), &plain, start.after(Duration::from_secs(120)));
+        assert_eq!((effects.transitions.len(), risks(&after).len()), (1, 0));
+        // Never seen again, it is given up.
+        let effects = unheard.readied(&key(0), here(), &plain, start.after(KEPT - AGAIN));
+        assert_eq!(effects.transitions.len(), 0);
+        let effects = unheard.readied(&key(0), here(), &plain, start.after(KEPT));
+        assert_eq!((effects.transitions.len(), risks(&unheard).len()), (1, 0));
+    }
+
+    #[test]
+    fn two_that_want_one_challenge_are_both_at_risk() {
+        let mut rules = SteeredName::clone(serving(3).name(NAME).unwrap());
+        for (candidate, provider) in rules.candidates.iter_mut().zip(["fastly", "cloudflare", "bunny"]) {
+            candidate.provider = provider.into();
+        }
+        let words = |rules: SteeredName| {
+            let mut steering = Steering::new();
+            steering.install(&[Arc::new(rules)], at(0));
+            let dns = RenewalDns { allowed: None, challenge: Some("x.fastly-validations.com.".to_owned()) };
+            let facts = Arc::new(Facts { dns: Some(Arc::new(dns)), ..(*with(80 * DAY, None, at(1))).clone() });
+            (0..3).for_each(|at_risk| drop(steering.readied(&key(at_risk), here(), &facts, at(1))));
+            [0, 1, 2].map(|of| steering.readiness(&key(of)).unwrap().words())
+        };
+        let [holds, lacks, other] = words(rules.clone());
+        let expected = "`_acme-challenge` leads to its provider (x.fastly-validations.com.), and gcore wants it too: only one \
+                        can renew";
+        assert_eq!(holds, expected);
+        let expected = "its provider wants `_acme-challenge` to lead to .dcv.cloudflare.com., it leads to \
+                        x.fastly-validations.com.";
+        assert_eq!((lacks.as_str(), other.as_str()), (expected, ""));
+        // Probed by another host name, it wants another challenge.
+        rules.candidates[1].probe.host = "img.shop.example".to_owned();
+        assert_eq!(words(rules)[0], "");
+    }
+
     #[test]
     fn reasons_are_told_in_the_decision_and_bot_rules_move_nobody() {
         let mut steering = serving(3);
@@ -256,5 +458,73 @@ mod tests {
         assert!(share(&steering, 0) > 0.0);
         let reason = &steering.decision(NAME, PLAIN).unwrap().reasons[0].reason;
         assert!(reason.contains("at risk: the honest probe fails (status 403)"), "{reason}");
+    }
+
+    fn facts() -> impl Strategy<Value = Facts> {
+        let certificate = prop::option::of((0..90_u64, any::<bool>()));
+        let dns = prop::option::of((any::<bool>(), prop::option::of(0..3_usize)));
+        let page = prop::option::of((prop::sample::select(vec![200_u16, 301]), any::<bool>(), any::<bool>()));
+        (certificate, dns, page, 0..4_u8).prop_map(|(certificate, dns, page, bots)| {
+            let word = |given: bool| given.then(|| "x".to_owned());
+            let certificate = certificate.map(|(left, known)| {
+                let issuer = if known { "Let's Encrypt" } else { "Company Internal CA" }.to_owned();
+                let until = Time(at(0).0 + left * DAY);
+                Arc::new(Certificate { issuer, from: until.before(Duration::from_millis(90 * DAY)), until })
+            });
+            let challenge =
+                |of: usize| ["x.fastly-validations.com.", "x.dcv.cloudflare.com.", "x.example."][of].to_owned();
+            let dns = dns.map(|(forbids, of)| {
+                let allowed = forbids.then(|| vec!["digicert.com".to_owned()]);
+                Arc::new(RenewalDns { allowed, challenge: of.map(challenge) })
+            });
+            let page = page.map(|(status, location, hsts)| Page { status, location: word(location), hsts: word(hsts) });
+            let bot_rules = match bots {
+                0 => Some(BotRules::AgainstTheAgent("status 403".to_owned())),
+                1 => Some(BotRules::AgainstBrowsers("status 429".to_owned())),
+                _ => None,
+            };
+            Facts { certificate, page, dns, bot_rules, asked_as_browser: bots < 3 }
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        /// Whatever was learnt in whichever order: what is a risk is kept and read back equal, and when the same facts are
+        /// seen again after the restart, nothing is told again.
+        #[test]
+        fn what_is_kept_is_read_back_equal(seen in prop::collection::vec((0..3_usize, facts()), 1..30)) {
+            let mut steering = serving(3);
+            let mut last: [Arc<Facts>; 3] = Default::default();
+            let mut kept: Vec<ReadinessMemory> = vec![ReadinessMemory::default(); 3];
+            // All are seen twice at the end, so that what they show is held against what the others show now.
+            let learnt = seen.into_iter().map(|(of, facts)| (of, Some(facts)));
+            let settled = (0..6).map(|step| (step % 3, None));
+            for (step, (of, facts)) in (1..).zip(learnt.chain(settled)) {
+                last[of] = facts.map_or_else(|| Arc::clone(&last[of]), Arc::new);
+                let effects = steering.readied(&key(of), here(), &last[of], at(step * 20_000));
+                let memory = |of: usize| steering.candidate(&key(of)).unwrap().memory().readiness;
+                for (of, kept) in kept.iter_mut().enumerate() {
+                    prop_assert!(effects.remembered.contains(&key(of)) || *kept == memory(of), "it is not kept");
+                    *kept = memory(of);
+                }
+            }
+            let now = at(10_000_000);
+            let mut after = restarted(&steering, now);
+            let risks = |steering: &Steering, of: usize| {
+                steering.readiness(&key(of)).map(|readiness| readiness.risks().to_vec()).unwrap_or_default()
+            };
+            for (of, kept) in kept.iter().enumerate() {
+                prop_assert_eq!(risks(&after, of), risks(&steering, of));
+                prop_assert_eq!(after.at_risk_since(&key(of)), steering.at_risk_since(&key(of)));
+                prop_assert_eq!(&after.candidate(&key(of)).unwrap().memory().readiness, kept);
+            }
+            for (of, last) in last.iter().enumerate() {
+                let effects = after.readied(&key(of), here(), last, now);
+                let told = effects.transitions.iter().find(|told| matches!(told.change, Change::Readiness { .. }));
+                prop_assert_eq!(told, None);
+                prop_assert_eq!(risks(&after, of), risks(&steering, of));
+            }
+        }
     }
 }

@@ -16,11 +16,14 @@
 //! | 90-day certificate, 20 days left, HTTP-01 | no | not renewed | |
 //! | 90-day certificate, 20 days left, HTTP-01 | yes | | |
 //! | 90-day certificate, 25 days left, HTTP-01 | no | | |
+//! | 90-day certificate, 20 days left, renewed by DNS | no | | |
 //! | CAA for the issuer | no | | |
 //! | CAA for another issuer | no | caa | |
 //! | CAA for another issuer | yes | caa | |
 //! | `_acme-challenge` to its provider | no | | |
+//! | `_acme-challenge` to its provider, wanted by another's | no | challenge wanted | |
 //! | `_acme-challenge` to another provider | no | challenge taken | |
+//! | `_acme-challenge` to the owner's own | no | | |
 //! | another status than where clients are | no | other status | |
 //! | another status than where clients are | yes | | |
 //! | a redirect elsewhere | no | other redirect | |
@@ -29,9 +32,11 @@
 //! | the browser's probe has never passed | no | bot rules | |
 //!
 //! Only a certificate that is about to end puts a candidate behind those that are ready: it will break users at a known
-//! moment, and nothing else here does. Numbers and reasons: `docs/VERDICTS.md`, "Readiness".
+//! moment, and nothing else here does. What was a risk before a restart is one until the facts that it rests on have been
+//! seen again. Numbers and reasons: `docs/VERDICTS.md`, "Readiness".
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,7 +44,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::issuers::{domains_of, is_known};
-use super::renewal::{self, Validation};
+use super::renewal::{Validation, is_delegation, validation_of};
 use super::time::Time;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -59,6 +64,8 @@ pub struct Facts {
     pub dns: Option<Arc<RenewalDns>>,
     /// How bot rules tell the honest probe from a browser's, where they do.
     pub bot_rules: Option<BotRules>,
+    /// Whether it was asked with a browser's headers since the start.
+    pub asked_as_browser: bool,
 }
 
 /// A certificate that was valid for the name when it was shown.
@@ -91,7 +98,8 @@ pub struct RenewalDns {
 }
 
 /// Bot rules that treat probes and browsers unlike.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum BotRules {
     /// The honest probe fails for this reason, one with a browser's headers passes.
     AgainstTheAgent(String),
@@ -106,10 +114,16 @@ pub(super) struct Case<'a> {
     pub(super) facts: &'a [&'a Facts],
     /// The provider's id.
     pub(super) provider: &'a str,
+    /// Other candidates that are asked by the same host name, with their providers' ids.
+    pub(super) others: &'a [(&'a str, &'a str)],
     /// Whether it has clients now.
     pub(super) serves: bool,
     /// Who has most of the clients and asks the same page, and what came back there.
     pub(super) reference: Option<(&'a str, &'a Page)>,
+    /// What was a risk before the start and has not been looked at since.
+    pub(super) kept: &'a [Risk],
+    /// The edge that showed the certificate of a kept risk has not been seen since.
+    pub(super) edge_unseen: bool,
     pub(super) now: Time,
 }
 
@@ -134,13 +148,36 @@ pub enum ReadinessState {
     AtRisk,
 }
 
-/// One thing that would break.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a restart needs to know of a candidate's readiness.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ReadinessMemory {
+    /// Empty unless it is at risk.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub risks: Vec<Risk>,
+    /// Since when it has been at risk.
+    pub since: Time,
+    /// Where the certificate was shown that it is at risk for: others may have been renewed before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edge: Option<IpAddr>,
+}
+
+impl ReadinessMemory {
+    /// Nothing is to be kept.
+    pub fn is_empty(&self) -> bool {
+        self.risks.is_empty()
+    }
+}
+
+/// One thing that would break. The order is that of the table, and of the reasons that people read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Risk {
     EndsSoon { until: Time, last: bool },
     NotRenewed { until: Time },
     CaaForbids { issuer: String, allowed: Vec<String> },
-    ChallengeTaken { wanted: &'static str, points_to: String },
+    ChallengeWanted { by: String, points_to: String },
+    ChallengeTaken { wanted: String, points_to: String },
     OtherStatus { status: u16, there: u16, at: String },
     OtherRedirect { to: String, there: String, at: String },
     OtherHsts { hsts: String, there: String, at: String },
@@ -192,26 +229,64 @@ impl fmt::Display for ReadinessState {
 
 /// The rule. Reasons stand in the order of the table.
 pub(super) fn readiness(case: &Case<'_>) -> Readiness {
-    let Some(latest) = case.facts.first() else { return Readiness::Unknown };
-    if **latest == Facts::default() {
+    let nothing_seen = case.facts.first().is_none_or(|latest| **latest == Facts::default());
+    let mut risks: Vec<Risk> = case.unseen().cloned().collect();
+    if nothing_seen && risks.is_empty() {
         return Readiness::Unknown;
     }
-    let mut risks = Vec::new();
-    // Of several edges the one that breaks first.
-    let certificates = case.facts.iter().filter_map(|facts| facts.certificate.as_deref());
-    let certificate = certificates.min_by_key(|certificate| certificate.until);
-    if let Some(certificate) = certificate {
+    let kept_ends = risks.iter().find_map(Risk::certificate_ends);
+    if let Some(certificate) = case.certificate().filter(|known| kept_ends.is_none_or(|kept| known.until < kept)) {
         risks.extend(dates(case, certificate));
     }
-    if let Some(dns) = case.facts.iter().find_map(|facts| facts.dns.as_deref()) {
-        risks.extend(certificate.and_then(|certificate| caa(certificate, dns)));
-        risks.extend(challenge(case.provider, dns));
+    if let Some(dns) = case.dns() {
+        risks.extend(case.certificate().and_then(|certificate| caa(certificate, dns)));
+        risks.extend(challenge(case, dns));
     }
-    if let (Some(page), Some((at, there)), false) = (&latest.page, case.reference, case.serves) {
+    if let Some((page, there, at)) = case.pages() {
         risks.extend(parity(page, there, at));
     }
     risks.extend(case.facts.iter().find_map(|facts| facts.bot_rules.clone()).map(Risk::BotRules));
+    risks.sort_unstable();
+    risks.dedup_by_key(|risk| risk.word());
     if risks.is_empty() { Readiness::Ready } else { Readiness::AtRisk(risks) }
+}
+
+impl<'a> Case<'a> {
+    /// Of several edges the one that breaks first.
+    fn certificate(&self) -> Option<&'a Certificate> {
+        let certificates = self.facts.iter().filter_map(|facts| facts.certificate.as_deref());
+        certificates.min_by_key(|certificate| certificate.until)
+    }
+
+    fn dns(&self) -> Option<&'a RenewalDns> {
+        self.facts.iter().find_map(|facts| facts.dns.as_deref())
+    }
+
+    /// The page here, the one where most clients are, and who that is. A candidate that serves is compared with nobody.
+    fn pages(&self) -> Option<(&'a Page, &'a Page, &'a str)> {
+        let (at, there) = self.reference.filter(|_| !self.serves)?;
+        Some((self.facts.first()?.page.as_ref()?, there, at))
+    }
+
+    /// Of what was a risk before the start: those whose facts have not been seen since.
+    pub(super) fn unseen(&self) -> impl Iterator<Item = &'a Risk> {
+        self.kept.iter().filter(|risk| !self.has_seen(risk))
+    }
+
+    /// Whether what a risk rests on is known again.
+    fn has_seen(&self, risk: &Risk) -> bool {
+        match risk {
+            Risk::EndsSoon { .. } | Risk::NotRenewed { .. } => self.certificate().is_some() && !self.edge_unseen,
+            // What DNS says is asked for certificates of authorities that CAA can name, and for no others.
+            Risk::CaaForbids { .. } | Risk::ChallengeWanted { .. } | Risk::ChallengeTaken { .. } => {
+                self.dns().is_some() || self.certificate().is_some_and(|certificate| !is_known(&certificate.issuer))
+            }
+            Risk::OtherStatus { .. } | Risk::OtherRedirect { .. } | Risk::OtherHsts { .. } => {
+                self.serves || self.pages().is_some()
+            }
+            Risk::BotRules(_) => self.facts.iter().any(|facts| facts.asked_as_browser),
+        }
+    }
 }
 
 /// How long the certificate is good for.
@@ -221,8 +296,8 @@ fn dates(case: &Case<'_>, certificate: &Certificate) -> Option<Risk> {
     if within(SOON) {
         return Some(Risk::EndsSoon { until: certificate.until, last: within(ABOUT_TO_END) });
     }
-    let by_traffic = renewal::of(case.provider).is_some_and(|known| known.validation == Validation::Http01);
-    let overdue = by_traffic && !case.serves && left < lifetime / OVERDUE_PART;
+    let by_its_name = validation_of(case.provider) == Some(Validation::Reached);
+    let overdue = by_its_name && !case.serves && left < lifetime / OVERDUE_PART;
     overdue.then_some(Risk::NotRenewed { until: certificate.until })
 }
 
@@ -236,14 +311,17 @@ fn caa(certificate: &Certificate, dns: &RenewalDns) -> Option<Risk> {
     Some(Risk::CaaForbids { issuer: issuer.clone(), allowed: allowed.clone() })
 }
 
-/// Whether `_acme-challenge` leads to another provider than to the one that wants it.
-fn challenge(provider: &str, dns: &RenewalDns) -> Option<Risk> {
-    let Validation::Delegated(wanted) = renewal::of(provider)?.validation else { return None };
-    let points_to = dns.challenge.as_ref()?;
-    if points_to.ends_with(wanted) || !renewal::is_delegation(points_to) {
-        return None;
+/// Whether `_acme-challenge` leads to another provider than to the one that wants it, or another wants it too. Where it
+/// leads to no provider its owner has made an arrangement of his own.
+fn challenge(case: &Case<'_>, dns: &RenewalDns) -> Option<Risk> {
+    let Some(Validation::Delegated(wanted)) = validation_of(case.provider) else { return None };
+    let points_to = dns.challenge.clone().filter(|points_to| is_delegation(points_to))?;
+    if !points_to.ends_with(wanted) {
+        return Some(Risk::ChallengeTaken { wanted: wanted.to_owned(), points_to });
     }
-    Some(Risk::ChallengeTaken { wanted, points_to: points_to.clone() })
+    let wants_it = |provider: &str| matches!(validation_of(provider), Some(Validation::Delegated(to)) if to != wanted);
+    let (by, _) = case.others.iter().find(|(_, provider)| wants_it(provider))?;
+    Some(Risk::ChallengeWanted { by: (*by).to_owned(), points_to })
 }
 
 /// What clients would see that is not as where they are now.
@@ -269,12 +347,21 @@ fn parity<'a>(page: &Page, there: &Page, at: &str) -> impl Iterator<Item = Risk>
 }
 
 impl Risk {
+    /// When the certificate ends that it is about, if it is about its dates.
+    pub(super) fn certificate_ends(&self) -> Option<Time> {
+        match self {
+            Self::EndsSoon { until, .. } | Self::NotRenewed { until } => Some(*until),
+            _ => None,
+        }
+    }
+
     /// The kind, in a word: what tells one risk from another while its details change.
     pub fn word(&self) -> &'static str {
         match self {
             Self::EndsSoon { .. } => "ends soon",
             Self::NotRenewed { .. } => "not renewed",
             Self::CaaForbids { .. } => "caa",
+            Self::ChallengeWanted { .. } => "challenge wanted",
             Self::ChallengeTaken { .. } => "challenge taken",
             Self::OtherStatus { .. } => "other status",
             Self::OtherRedirect { .. } => "other redirect",
@@ -291,8 +378,8 @@ impl fmt::Display for Risk {
             Self::EndsSoon { until, last: true } => write!(f, "its certificate ends on {}: used last", day(*until)),
             Self::NotRenewed { until } => write!(
                 f,
-                "its certificate, which ends on {}, should have been renewed: its provider validates by HTTP-01, which \
-                 needs clients",
+                "its certificate, which ends on {}, should have been renewed: its provider renews only where the name leads \
+                 to it",
                 day(*until)
             ),
             Self::CaaForbids { issuer, allowed } if allowed.is_empty() => {
@@ -300,6 +387,12 @@ impl fmt::Display for Risk {
             }
             Self::CaaForbids { issuer, allowed } => {
                 write!(f, "its certificate is from {issuer}, and CAA allows only {}", allowed.join(", "))
+            }
+            Self::ChallengeWanted { by, points_to } => {
+                write!(
+                    f,
+                    "`_acme-challenge` leads to its provider ({points_to}), and {by} wants it too: only one can renew"
+                )
             }
             Self::ChallengeTaken { wanted, points_to } => {
                 write!(f, "its provider wants `_acme-challenge` to lead to {wanted}, it leads to {points_to}")
@@ -354,8 +447,11 @@ mod tests {
             "nothing wrong" => good.clone(),
             "CAA for the issuer" => dns(Some("letsencrypt.org"), None),
             "CAA for another issuer" => dns(Some("digicert.com"), None),
-            "`_acme-challenge` to its provider" => dns(None, Some("abc.fastly-validations.com.")),
+            "`_acme-challenge` to its provider" | "`_acme-challenge` to its provider, wanted by another's" => {
+                dns(None, Some("abc.fastly-validations.com."))
+            }
             "`_acme-challenge` to another provider" => dns(None, Some("www.x.dcv.cloudflare.com.")),
+            "`_acme-challenge` to the owner's own" => dns(None, Some("www.acme.shop.example.")),
             "another status than where clients are" => with_page(page(302)),
             "a redirect elsewhere" => with_page(Page { location: Some("/elsewhere".to_owned()), ..page(200) }),
             "another HSTS" => with_page(Page { hsts: None, ..page(200) }),
@@ -370,7 +466,11 @@ mod tests {
                 Facts { certificate: Some(certificate(lifetime, left)), ..good.clone() }
             }
         };
-        let provider = if words.ends_with("HTTP-01") { "bunny" } else { "fastly" };
+        let provider = match words {
+            words if words.ends_with("HTTP-01") => "bunny",
+            words if words.ends_with("renewed by DNS") => "cloudfront",
+            _ => "fastly",
+        };
         (facts, provider)
     }
 
@@ -381,16 +481,20 @@ mod tests {
             .filter_map(|line| line.strip_prefix("//! | "))
             .filter(|row| !row.starts_with("the facts") && !row.starts_with("---"))
             .collect();
-        assert_eq!(rows.len(), 22);
+        assert_eq!(rows.len(), 25);
         for row in rows {
             let cells: Vec<&str> = row.trim_end_matches('|').split('|').map(str::trim).collect();
             let (facts, provider) = facts(cells[0]);
             let there = page(200);
+            let rival = if cells[0].contains("wanted by another's") { "cloudflare" } else { "bunny" };
             let case = Case {
                 facts: &[&facts],
                 provider,
+                others: &[("other", rival), ("a second one", "fastly")],
                 serves: cells[1] == "yes",
                 reference: Some(("gcore", &there)),
+                kept: &[],
+                edge_unseen: false,
                 now: NOW,
             };
             let readiness = readiness(&case);
@@ -403,14 +507,82 @@ mod tests {
 
     #[test]
     fn the_edge_that_breaks_first_counts_and_nothing_known_is_no_judgement() {
-        let case =
-            |facts: &[&Facts]| readiness(&Case { facts, provider: "fastly", serves: true, reference: None, now: NOW });
+        let case = |facts: &[&Facts]| readiness(&Case { facts, ..nothing_seen(&[]) });
         let with = |left| Facts { certificate: Some(certificate(90.0, left)), ..Facts::default() };
         let (nothing, good, bad) = (Facts::default(), with(60.0), with(1.0));
         assert_eq!(case(&[]), Readiness::Unknown);
         assert_eq!(case(&[&nothing]), Readiness::Unknown);
         assert_eq!(case(&[&good]), Readiness::Ready);
         assert!(case(&[&good, &bad]).is_used_last());
+    }
+
+    /// A candidate that serves, of which nothing has been seen since the start.
+    fn nothing_seen(kept: &[Risk]) -> Case<'_> {
+        let (provider, serves, edge_unseen) = ("fastly", true, false);
+        Case { facts: &[], provider, others: &[], serves, reference: None, kept, edge_unseen, now: NOW }
+    }
+
+    /// One of each kind, with the facts that tell of it anew.
+    fn kinds() -> Vec<(Risk, Facts)> {
+        let (fine, text) = (certificate(90.0, 60.0), || "x".to_owned());
+        let shown = Facts { certificate: Some(fine), ..Facts::default() };
+        let asked = Facts { dns: Some(Arc::default()), ..Facts::default() };
+        let head = Facts { page: Some(page(200)), ..Facts::default() };
+        vec![
+            (Risk::EndsSoon { until: NOW, last: true }, shown.clone()),
+            (Risk::NotRenewed { until: NOW }, shown),
+            (Risk::CaaForbids { issuer: text(), allowed: vec![text()] }, asked.clone()),
+            (Risk::ChallengeWanted { by: text(), points_to: text() }, asked.clone()),
+            (Risk::ChallengeTaken { wanted: text(), points_to: text() }, asked),
+            (Risk::OtherStatus { status: 302, there: 200, at: text() }, head.clone()),
+            (Risk::OtherRedirect { to: text(), there: text(), at: text() }, head.clone()),
+            (Risk::OtherHsts { hsts: text(), there: text(), at: text() }, head),
+            (Risk::BotRules(BotRules::AgainstTheAgent(text())), Facts { asked_as_browser: true, ..Facts::default() }),
+        ]
+    }
+
+    #[test]
+    fn what_was_a_risk_before_the_start_is_one_until_its_facts_are_seen_again() {
+        let kinds = kinds();
+        assert!(kinds.is_sorted_by_key(|(risk, _)| risk), "reasons stand in the order of the table");
+        let kept: Vec<Risk> = kinds.iter().map(|(risk, _)| risk.clone()).collect();
+        assert_eq!(readiness(&nothing_seen(&[])), Readiness::Unknown);
+        let there = page(200);
+        for (gone, facts) in &kinds {
+            let case =
+                Case { facts: &[facts], serves: false, reference: Some(("gcore", &there)), ..nothing_seen(&kept) };
+            let left = readiness(&case);
+            assert!(!left.risks().contains(gone), "{gone:?}: {left:?}");
+            let same_facts = |risk: &Risk| kinds.iter().any(|(other, of)| other == risk && of == facts);
+            for risk in kept.iter().filter(|risk| !same_facts(risk)) {
+                assert!(left.risks().contains(risk), "{risk:?} is not seen by the facts of {gone:?}");
+            }
+        }
+        // One that serves is compared with nobody; DNS is not asked for certificates that CAA cannot name.
+        let other_status = std::slice::from_ref(&kept[5]);
+        let serving = Facts { asked_as_browser: true, ..Facts::default() };
+        assert_eq!(readiness(&Case { facts: &[&serving], ..nothing_seen(other_status) }), Readiness::Ready);
+        let own = Certificate { issuer: "Company Internal CA".to_owned(), ..(*certificate(90.0, 60.0)).clone() };
+        let shown = Facts { certificate: Some(Arc::new(own)), ..Facts::default() };
+        assert_eq!(readiness(&Case { facts: &[&shown], ..nothing_seen(&kept[2..5]) }), Readiness::Ready);
+        // Another edge was renewed already; one that ends sooner than the unseen one counts in its place.
+        let ends = |days: f64| Risk::EndsSoon { until: NOW.after(DAY.mul_f64(days)), last: false };
+        let kept = [ends(5.0)];
+        for (left, expected) in [(60.0, 5.0), (4.0, 4.0)] {
+            let shown = Facts { certificate: Some(certificate(90.0, left)), ..Facts::default() };
+            let case = Case { facts: &[&shown], edge_unseen: true, ..nothing_seen(&kept) };
+            assert_eq!(readiness(&case).risks(), [ends(expected)]);
+        }
+    }
+
+    #[test]
+    fn each_kind_of_risk_outlives_json() {
+        for (risk, _) in kinds() {
+            let memory = ReadinessMemory { risks: vec![risk], since: NOW, edge: Some([192, 0, 2, 1].into()) };
+            let text = serde_json::to_string(&memory).unwrap();
+            assert_eq!(serde_json::from_str::<ReadinessMemory>(&text).unwrap(), memory, "{text}");
+        }
+        assert_eq!(serde_json::from_str::<ReadinessMemory>("{}").unwrap(), ReadinessMemory::default());
     }
 
     #[test]

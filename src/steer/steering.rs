@@ -174,7 +174,8 @@ impl Steering {
     /// How a candidate stands.
     pub fn candidate(&self, key: &CandidateKey) -> Option<CandidateState> {
         let state = self.names.get(&key.name)?;
-        Some(state.judges[state.position(&key.candidate)?].state())
+        let judged = state.judges[state.position(&key.candidate)?].state();
+        Some(judged.with_readiness(state.readied.memory(&key.candidate)))
     }
 
     /// Whether any candidate can be used under this area rule: is not down, drained or forbidden.

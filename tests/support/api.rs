@@ -581,6 +581,7 @@ fn candidate(id: &str, home: &str, target: &str, standing: Standing, share: f64)
         addresses_by_area: Vec::new(),
         readiness: ReadinessState::Ready,
         risks: Vec::new(),
+        at_risk_since: None,
         certificate: Some(CertificateView {
             issuer: "Let's Encrypt".to_owned(),
             until: "2026-02-20T00:00:00Z".parse().expect("a time"),

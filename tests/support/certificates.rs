@@ -46,7 +46,7 @@ impl Authority {
     }
 
     /// A server's configuration with a certificate of this kind: `good`, `expired`, `not-yet-valid`, `wrong-host`,
-    /// `ending`, `client-only`, `wildcard`, `self-signed`, `self-signed-ca`, `no-name`, `broken`.
+    /// `ending`, `old`, `client-only`, `wildcard`, `self-signed`, `self-signed-ca`, `no-name`, `broken`.
     pub fn server(&self, kind: &str) -> Arc<ServerConfig> {
         let (chain, key) = self.certificate(kind);
         let config = builder().with_no_client_auth().with_single_cert(chain, key).expect("a configuration");
@@ -94,11 +94,12 @@ impl Authority {
                 params.not_before = date_time_ymd(2040, 1, 1);
                 params.not_after = date_time_ymd(2041, 1, 1);
             }
-            // 90 days, two of which are left.
-            "ending" => {
+            // 90 days, of which two are left, or as many as are left when a renewal has failed for long.
+            "ending" | "old" => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-                params.not_before = date_time_ymd(1970, 1, 1) + (now - 88 * DAY);
-                params.not_after = date_time_ymd(1970, 1, 1) + (now + 2 * DAY);
+                let left = if kind == "old" { 20 } else { 2 };
+                params.not_before = date_time_ymd(1970, 1, 1) + (now - (90 - left) * DAY);
+                params.not_after = date_time_ymd(1970, 1, 1) + (now + left * DAY);
             }
             "client-only" => params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth],
             "self-signed-ca" => params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained),

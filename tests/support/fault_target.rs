@@ -10,6 +10,7 @@
 //! | `half-body`, `half-after-marker`, `half-chunks`, `huge-length`, `bad-chunk` | it comes, but not whole |
 //! | `late:MS`, `flap:N`, `ok-then-fail:N` | it changes with time or with the count of requests |
 //! | `challenge`, `challenge-200`, `waf-202`, `unclaimed`, `blocked` | it is somebody else's page |
+//! | `page:NAME` | it is the page of `tests/pages/NAME.http` |
 //! | `no-agents`, `no-browsers` | it is a challenge for those who say what they are, or for browsers |
 //! | `own-script`, `redirect:URL`, `hsts:VALUE` | odd, but HTTP |
 //! | `empty`, `wrong`, `bom`, `utf16`, `lf-header`, `until-close` | odd, but HTTP |
@@ -18,6 +19,7 @@
 #![allow(dead_code)]
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -48,6 +50,7 @@ pub struct FaultTarget {
 struct State {
     mode: Mutex<String>,
     requests: AtomicUsize,
+    browsers: AtomicUsize,
     connections: AtomicUsize,
     open: AtomicUsize,
     most_open: AtomicUsize,
@@ -78,6 +81,11 @@ impl FaultTarget {
 
     pub fn requests(&self) -> usize {
         self.state.requests.load(Ordering::SeqCst)
+    }
+
+    /// Requests with a browser's headers.
+    pub fn browsers(&self) -> usize {
+        self.state.browsers.load(Ordering::SeqCst)
     }
 
     pub fn connections(&self) -> usize {
@@ -143,6 +151,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, state: &State, m
     let seen = state.requests.fetch_add(1, Ordering::SeqCst) + 1;
     *state.head.lock().expect("not poisoned") = String::from_utf8_lossy(&head).into_owned();
     let browser = String::from_utf8_lossy(&head).contains("Mozilla/");
+    state.browsers.fetch_add(usize::from(browser), Ordering::SeqCst);
     let mode = match mode {
         "no-agents" => {
             if browser {
@@ -181,6 +190,7 @@ async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, mode: &str, seen: usize) 
         "own-script" => {
             stream.write_all(&html(200, "", b"<script src=/cdn-cgi/challenge-platform/h/b/jsd/r></script>ok")).await
         }
+        "page" => stream.write_all(&page(value)).await,
         "redirect" => stream.write_all(&response(301, &format!("Location: {value}\r\n"), b"")).await,
         "hsts" => {
             stream.write_all(&response(200, &format!("Strict-Transport-Security: {value}\r\n"), BODY.as_bytes())).await
@@ -262,6 +272,16 @@ async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, mode: &str, seen: usize) 
             Err(_) => stream.write_all(&ok).await,
         },
     }
+}
+
+/// A response as it stands in its file, below what it is, with the headers of this connection.
+fn page(name: &str) -> Vec<u8> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pages").join(format!("{name}.http"));
+    let text = std::fs::read_to_string(file).expect("a page");
+    let (_, response) = text.split_once('\n').expect("a first line");
+    let (head, body) = response.split_once("\n\n").expect("a head and a body");
+    let head = head.replace('\n', "\r\n");
+    format!("{head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()).into_bytes()
 }
 
 fn html(code: u16, extra: &str, body: &[u8]) -> Vec<u8> {

@@ -8,6 +8,7 @@ use super::defaults::Defaults;
 use super::fields::{CandidateFields, Known, PolicyFields, ProbeFields, Said};
 use super::limits;
 use super::own;
+use super::renewals;
 use super::sites::{self, MAX_CANDIDATES, Site, Sites};
 use super::values;
 use crate::steer::home::Home;
@@ -49,8 +50,9 @@ pub(in crate::zone) fn read(reading: &mut Reading, origin: &Name, rules: Rules<'
     let sites = sites::read(reading, origin, rules.known, &mut log);
     let zone = Zone { reading, names: reading.names(), origin, rules };
     zone.templates(&sites, &mut log);
-    let drafts =
+    let drafts: Vec<Draft> =
         sites.steered.iter().filter_map(|(owner, site)| zone.assemble(owner, site, &sites, &mut log)).collect();
+    renewals::check(&drafts, &mut log);
     reading.log = log;
     drafts
 }

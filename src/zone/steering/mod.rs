@@ -12,6 +12,7 @@ pub mod defaults;
 mod fields;
 mod limits;
 mod own;
+mod renewals;
 mod sites;
 mod statement;
 pub(super) mod targets;
