@@ -114,6 +114,7 @@ scenarios! {
     cloudflare_2025_12_05_in_12_zones
     origin_asked
     provider_down
+    provider_down_for_all
     two_providers_down
     vantage_cut_off
     vantage_without_anchors
@@ -126,6 +127,7 @@ scenarios! {
     ramp_after_restart
     ramp_and_origin
     ramp_by_step
+    pinned_while_it_ramps
     ramp_for_want_of_others
     ramp_held_back
     ramp_of_families

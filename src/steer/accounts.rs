@@ -38,6 +38,9 @@ impl Steering {
             state.judges.iter_mut().for_each(|judge| judge.entry.counted = false);
         }
         self.tallies.accounts.retain(|_, account| !account.members.is_empty());
+        for provider in self.tallies.vanished() {
+            self.tell(&provider, now, effects);
+        }
         for name in 0..self.names.len() {
             self.enter(name, true, now, effects);
         }

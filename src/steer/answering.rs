@@ -22,6 +22,7 @@ use super::areas::Terms;
 use super::blame::{Blame, apart, blame};
 use super::cohorts::choose;
 use super::decision::{Decision, Source};
+use super::listening::{Leaver, listens_until};
 use super::name::{Answered, NameState, index};
 use super::policy::Empty;
 use super::ramp::Ramp;
@@ -32,8 +33,6 @@ use super::who::{Choice, Contender, Rank};
 
 /// Longest TTL while a serving candidate is in doubt, in seconds.
 const TTL_IN_DOUBT: u32 = 5;
-/// Who could answer and is being asked has so long: going to the first that passes, then on, is two moves.
-const LISTENS: Duration = Duration::from_secs(1);
 /// The origin is back for one: those that serve are asked at once, and have so long to follow.
 const FOLLOWS: Duration = Duration::from_secs(5);
 
@@ -201,8 +200,8 @@ impl<'a> Answering<'a> {
     }
 
     /// Until when the clients stay though another passes, for what is being asked: those that all fell with the origin
-    /// come back together, and the first to be heard is no better than the one that serves; and after a hasty fall of one
-    /// the others may not have been heard yet.
+    /// come back together, and the first to be heard is no better than the one that serves; and others may not have been
+    /// heard of yet (`listening`).
     fn listens_until(&self, choice: &Choice, fallen: &[usize], gate: Option<Time>) -> Option<Time> {
         let (judges, gate) = (&self.name.judges, gate?);
         let taking = || (0..choice.points.len()).filter(|&i| choice.points[i] > 0);
@@ -211,9 +210,8 @@ impl<'a> Answering<'a> {
         if fallen.iter().any(may_follow) {
             return Some(back.after(FOLLOWS));
         }
-        let hasty = fallen.iter().filter(|&&i| judges[i].is_hasty()).map(|&i| judges[i].since).max()?;
-        let all_heard = taking().all(|i| judges[i].is_heard_since(gate));
-        (!all_heard).then(|| hasty.after(LISTENS))
+        let leavers = fallen.iter().map(|&i| Leaver { fell: judges[i].since, hasty: judges[i].is_hasty() });
+        listens_until(leavers, taking().map(|i| judges[i].heard_since(gate)))
     }
 
     /// Those who fell did so by the origin's fault, or it may turn out so in a moment: nothing moves.

@@ -233,7 +233,7 @@ mod tests {
         let rules = Arc::new(rules);
         let places: Arc<Places> = Arc::default();
         let areas = Resolver::new(&places).resolve(&rules.policy);
-        let mut state = NameState::new(&rules, areas, |_| None, None, START);
+        let mut state = NameState::new(&rules, areas, |_| None, None, false, START);
         for (number, judge) in state.judges.iter_mut().enumerate() {
             judge.observe(
                 &seen(number, Some(Family::V4), Cause::Paced, None, at(10)),

@@ -16,7 +16,7 @@ use super::judge::CandidateMemory;
 use super::name::NameState;
 use super::observation::CandidateKey;
 use super::orders::orders_of;
-use super::overrides::Override;
+use super::overrides::{Order, Override};
 use super::policy::SteeredName;
 use super::sharing::Sharing;
 use super::steering::Steering;
@@ -33,6 +33,11 @@ impl Steering {
     ) {
         self.memories.extend(candidates);
         self.last.extend(last);
+        let pinned = |order: &Override| match &order.order {
+            Order::Pin(key) => Some(Arc::clone(&key.name)),
+            _ => None,
+        };
+        self.pinned.extend(overrides.iter().filter_map(pinned));
         self.overrides.extend(overrides.into_iter().map(|order| (order.id, order)));
     }
 
@@ -56,7 +61,10 @@ impl Steering {
                     effects.remembered.extend(state.gone_with(rules));
                     state.adopt(rules, areas, memory, now)
                 }
-                None => NameState::new(rules, areas, memory, self.last.remove(&*rules.name).as_ref(), now),
+                None => {
+                    let pinned = self.pinned.remove(&rules.name);
+                    NameState::new(rules, areas, memory, self.last.remove(&*rules.name).as_ref(), pinned, now)
+                }
             };
             state.due = None;
             state.alike = alike.number(rules);
@@ -80,8 +88,7 @@ impl Steering {
         }
         self.forget(before.into_values().collect(), &mut effects);
         self.recount(now, &mut effects);
-        let accounts = &self.tallies.accounts;
-        self.vantage.keep(|provider| accounts.contains_key(provider));
+        self.vantage.install(self.names.values().map(|state| &*state.rules));
         effects
     }
 

@@ -43,6 +43,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
+use super::listening::Heard;
 use super::observation::{Family, Fault, Observation, Outcome};
 use super::policy::Candidate;
 pub use super::ramp::Ramp;
@@ -323,6 +324,15 @@ impl Judge {
     /// Whether it has passed in a probe that began at `since` or later, or has failed since.
     pub(super) fn is_heard_since(&self, since: Time) -> bool {
         self.has_passed_since(since) || self.failing_since(since).is_some()
+    }
+
+    /// What was heard of it in probes that began at `since` or later.
+    pub(super) fn heard_since(&self, since: Time) -> Heard {
+        match self.last_pass {
+            Some((began, ended, _)) if began >= since => Heard::Passed(ended),
+            _ if self.failing_since(since).is_some() => Heard::Failed,
+            _ => Heard::Nothing,
+        }
     }
 
     /// Whether fewer failures than else made it down: the others may not have been heard of yet.

@@ -20,6 +20,8 @@ pub mod areas;
 mod blame;
 #[cfg(test)]
 mod cases;
+#[cfg(test)]
+mod chain;
 mod classes;
 mod cohorts;
 pub mod decision;
@@ -36,6 +38,7 @@ mod install;
 pub mod issuers;
 pub mod judge;
 pub mod ledger;
+mod listening;
 mod name;
 pub mod observation;
 pub mod orders;

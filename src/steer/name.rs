@@ -99,12 +99,13 @@ struct Moving {
 }
 
 impl NameState {
-    /// A name that was not steered before this start, or not before this moment.
+    /// A name that was not steered before this start, or not before this moment. `pinned`: it was when the server stopped.
     pub(super) fn new(
         rules: &Arc<SteeredName>,
         areas: Arc<AreaRules>,
         mut memory: impl FnMut(&CandidateKey) -> Option<CandidateMemory>,
         last: Option<&LastShares>,
+        pinned: bool,
         now: Time,
     ) -> Self {
         let mut readied = Readied::default();
@@ -118,7 +119,8 @@ impl NameState {
         let judges: Vec<Judge> = rules.candidates.iter().map(judge).collect();
         let mut answers: Vec<Answered> =
             (0..areas.count()).map(|number| Answered::kept(rules, &areas, number, last)).collect();
-        answers.iter_mut().for_each(|answered| answered.carry(rules, &judges));
+        // Who was pinned had all of the clients by the operator's word, not for want of others.
+        answers.iter_mut().filter(|_| !pinned).for_each(|answered| answered.carry(rules, &judges));
         let longest = rules.candidates.iter().map(|c| c.probe.timeout).max().unwrap_or_default();
         let end = now.after(longest.saturating_mul(2).saturating_add(FIRST_ROUND_GRACE));
         Self {

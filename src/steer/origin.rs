@@ -1,17 +1,29 @@
 //! What is known of a name's own origin, where its policy says how to ask it (`origin=`).
 //!
-//! | the origin, since the fault began | what follows |
-//! | --- | --- |
-//! | never passed, as far as is known | it is no evidence: a firewall may let nobody in but the providers |
-//! | was asked less than 5 s ago | the name waits |
-//! | failed, not more than 30 s ago | it is the origin's fault: nothing moves |
-//! | fails for 10 min longer than the fault lasts, and another candidate passes | it is no excuse: its certificate may have ended long ago |
-//! | passes again, less than 5 s ago | the name waits: its candidates are being asked whether they do |
-//! | passed | it is not the origin's fault |
-//! | nobody has answered | the name moves as one without `origin=` |
+//! This table is the test's table too. Its examples are in seconds since the fault of a candidate began: `passes@-60` is an inquiry of
+//! the origin that began and ended then, `asked@0` one that is under way since, `now@4` the moment that the row is about.
 //!
-//! It is asked at the first pass of a candidate, so that its failure says something; at the first failure of a candidate
-//! that serves; and while it fails, every 10 s.
+//! | the origin | for example | what follows | asked again |
+//! | --- | --- | --- | --- |
+//! | was never asked | now@2 | nothing | no |
+//! | has never passed: a firewall may let nobody in but the providers | fails@-60 asked@0 fails@1 now@2 | nothing | no |
+//! | was asked less than 5 s ago | passes@-60 asked@0 now@4 | the name waits | no |
+//! | ... and has never passed | fails@-60 asked@0 now@4 | nothing | no |
+//! | was asked 5 s ago | passes@-60 asked@0 now@5 | nothing | no |
+//! | failed before the fault began alone | passes@-60 fails@-1 now@2 | nothing | no |
+//! | fails | passes@-60 asked@0 fails@1 now@2 | it is the origin's fault | at 10 |
+//! | failed 30 s ago | passes@-60 asked@0 fails@1 now@31 | it is the origin's fault | at 10 |
+//! | failed longer ago | passes@-60 asked@0 fails@1 now@32 | nothing | at 10 |
+//! | has failed for 10 min before | passes@-700 fails@-600 asked@0 fails@1 now@2 | it is the origin's fault | at 10 |
+//! | ... for longer: its certificate may have ended long ago | passes@-700 fails@-601 asked@0 fails@1 now@2 | its fault where no other candidate passes | at 10 |
+//! | ... but with a pass in between | passes@-700 fails@-601 passes@-300 asked@0 fails@1 now@2 | it is the origin's fault | at 10 |
+//! | passes again, less than 5 s ago: are those back that failed with it? | passes@-60 asked@0 fails@1 asked@10 passes@11 now@15 | the name waits | no |
+//! | passes again, 5 s ago | passes@-60 asked@0 fails@1 asked@10 passes@11 now@16 | it is not the origin's fault | no |
+//! | passes | passes@-60 asked@0 passes@1 now@2 | it is not the origin's fault | no |
+//! | failed in an inquiry that began before one that passed | passes@-60 passes@2 fails@1 now@3 | it is not the origin's fault | no |
+//!
+//! Where nothing follows the name moves as one without `origin=`. It is asked at the first pass of a candidate, so that its
+//! failure says something; at the first failure of a candidate that serves; and while it fails, every 10 s.
 
 use std::time::Duration;
 
@@ -127,5 +139,89 @@ impl OriginWatch {
     fn again_at(&self) -> Option<Time> {
         let fails = self.has_passed && self.seen.as_ref().is_some_and(|seen| seen.fault.is_some());
         self.asked_last.filter(|_| fails).map(|asked| asked.after(ASKED_EVERY))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::seen;
+    use super::super::observation::{Cause, Family};
+    use super::*;
+
+    /// When the fault began.
+    const BEGAN: Time = Time(1_764_892_800_000);
+
+    fn second(text: &str) -> Time {
+        let seconds: i64 = text.parse().expect("seconds");
+        let span = Duration::from_secs(seconds.unsigned_abs());
+        if seconds < 0 { BEGAN.before(span) } else { BEGAN.after(span) }
+    }
+
+    fn example(text: &str) -> OriginWatch {
+        let mut origin = OriginWatch::default();
+        let fault = seen(0, Some(Family::V4), Cause::Paced, Some(503), BEGAN).outcome;
+        for event in text.split_whitespace() {
+            let (word, when) = event.split_once('@').expect("a word and when");
+            let now = second(when);
+            match word {
+                "asked" => assert!(origin.ask(now), "{text}"),
+                "passes" => drop(origin.found(now, now, &Outcome::Pass { latency: Duration::ZERO })),
+                "fails" => drop(origin.found(now, now, &fault)),
+                "now" => origin.look(now),
+                other => panic!("no word of the table: {other}"),
+            }
+        }
+        origin
+    }
+
+    /// As `blame` and `answering` ask.
+    fn follows(origin: &OriginWatch) -> &'static str {
+        match () {
+            () if origin.fails_since(BEGAN).is_some() && origin.failed_long_before(BEGAN) => {
+                "its fault where no other candidate passes"
+            }
+            () if origin.fails_since(BEGAN).is_some() => "it is the origin's fault",
+            () if origin.is_awaited() => "the name waits",
+            () if origin.passes_since(BEGAN) => "it is not the origin's fault",
+            () => "nothing",
+        }
+    }
+
+    #[test]
+    fn the_table_holds() {
+        let rows: Vec<&str> = include_str!("origin.rs")
+            .lines()
+            .filter_map(|line| line.strip_prefix("//! | "))
+            .filter(|row| !row.starts_with("the origin |") && !row.starts_with("---"))
+            .collect();
+        assert_eq!(rows.len(), 16);
+        for row in rows {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            let mut origin = example(cells[1]);
+            assert_eq!(follows(&origin), cells[2], "{row}");
+            match cells[3].strip_prefix("at ") {
+                None => assert!(!origin.asks_again(second("9999")), "{row}"),
+                Some(when) => {
+                    let when = second(when);
+                    assert!(!origin.asks_again(when.before(Duration::from_millis(1))), "{row}");
+                    assert!(origin.asks_again(when), "{row}");
+                    assert!(!origin.asks_again(when), "it is under way: {row}");
+                }
+            }
+        }
+    }
+
+    /// What time changes is due when it changes.
+    #[test]
+    fn what_waits_is_due_when_it_has_waited() {
+        for (text, due) in [
+            ("now@2", None),
+            ("passes@-60 asked@0 now@4", Some("5")),
+            ("passes@-60 asked@0 now@5", None),
+            ("passes@-60 asked@0 fails@1 now@2", Some("10")),
+            ("passes@-60 asked@0 fails@1 asked@10 passes@11 now@12", Some("16")),
+        ] {
+            assert_eq!(example(text).due(), due.map(second), "{text}");
+        }
     }
 }

@@ -52,6 +52,8 @@ pub struct Steering {
     /// Kept over the restart and not taken up yet.
     pub(super) memories: HashMap<CandidateKey, CandidateMemory, FixedState>,
     pub(super) last: HashMap<String, LastShares, FixedState>,
+    /// The names that were pinned when that was kept.
+    pub(super) pinned: BTreeSet<Arc<str>>,
 }
 
 impl Steering {
@@ -278,7 +280,7 @@ impl Steering {
 }
 
 /// A candidate that serves has failed, or one that was down passes: how are the others?
-fn siblings(state: &NameState, at: usize, now: Time, asks: impl Fn(Standing) -> bool) -> Vec<ProbeWanted> {
+pub(super) fn siblings(state: &NameState, at: usize, now: Time, asks: impl Fn(Standing) -> bool) -> Vec<ProbeWanted> {
     let others = (0..state.judges.len()).filter(|&i| i != at && asks(state.judges[i].summary.standing));
     others.map(|i| ProbeWanted { candidate: state.key(i), cause: Cause::Sibling, at: now }).collect()
 }

@@ -218,6 +218,8 @@ pub(super) struct Tallies {
     pub(super) accounts: HashMap<Arc<str>, Account, FixedState>,
     /// When a name's candidates no longer have fallen, or no longer count, by the name's number.
     pub(super) due: BTreeSet<(Time, usize)>,
+    /// By provider id, what was told of it last, where that is not that it is up.
+    told: BTreeMap<Arc<str>, Verdict>,
 }
 
 impl Tallies {
@@ -233,6 +235,27 @@ impl Tallies {
     /// What is believed of a provider.
     pub(super) fn verdict(&self, provider: &str) -> Verdict {
         self.accounts.get(provider).map_or(Verdict::Unknown, |account| account.verdict)
+    }
+
+    /// What is to be told of a provider: what was told last, and what is believed now. Nothing where that is the same. So what is told of one provider
+    /// is a chain without a gap. That a verdict begins to exist, or no longer does, where all was well is no news.
+    pub(super) fn tell(&mut self, provider: &Arc<str>) -> Option<(Verdict, Verdict)> {
+        let now = self.verdict(provider);
+        let before = self.told.get(provider).copied().unwrap_or(Verdict::Up);
+        if before == now || (before, now) == (Verdict::Up, Verdict::Unknown) {
+            return None;
+        }
+        match now {
+            Verdict::Up => drop(self.told.remove(provider)),
+            _ => drop(self.told.insert(Arc::clone(provider), now)),
+        }
+        Some((before, now))
+    }
+
+    /// The providers of which something was told last that is not so any more, since no candidate is theirs.
+    pub(super) fn vanished(&self) -> Vec<Arc<str>> {
+        let told = self.told.iter().filter(|(_, verdict)| **verdict != Verdict::Unknown);
+        told.map(|(id, _)| id).filter(|id| !self.accounts.contains_key(*id)).cloned().collect()
     }
 
     /// Whether fewer failures than else make a candidate of this provider down.
@@ -291,6 +314,37 @@ mod tests {
             let judged = judge(verdict(cells[0]), number(1), number(2), number(3), number(4));
             assert_eq!(judged, verdict(cells[5]), "{row}");
         }
+    }
+
+    #[test]
+    fn what_is_told_is_a_chain() {
+        use Verdict::{Down, Impaired, Unknown, Up};
+        let bunny: Arc<str> = "bunny".into();
+        let mut tallies = Tallies::default();
+        // What is believed, and what is told of it.
+        for (believed, told) in [
+            (Unknown, None),
+            (Up, None),
+            (Unknown, None),
+            (Down, Some((Up, Down))),
+            (Down, None),
+            (Unknown, Some((Down, Unknown))),
+            (Up, Some((Unknown, Up))),
+            (Impaired, Some((Up, Impaired))),
+            (Unknown, Some((Impaired, Unknown))),
+            (Down, Some((Unknown, Down))),
+            (Up, Some((Down, Up))),
+        ] {
+            tallies.accounts.entry(Arc::clone(&bunny)).or_default().verdict = believed;
+            assert_eq!(tallies.tell(&bunny), told, "{believed}");
+            assert!(tallies.vanished().is_empty());
+        }
+        tallies.accounts.entry(Arc::clone(&bunny)).or_default().verdict = Down;
+        tallies.tell(&bunny);
+        tallies.accounts.clear();
+        assert_eq!(tallies.vanished(), [Arc::clone(&bunny)]);
+        assert_eq!((tallies.tell(&bunny), tallies.tell(&bunny)), (Some((Down, Unknown)), None));
+        assert!(tallies.vanished().is_empty());
     }
 
     #[test]

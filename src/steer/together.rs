@@ -3,9 +3,9 @@
 //! | the provider becomes | its candidates that have not fallen |
 //! | --- | --- |
 //! | impaired | are probed at once, and the siblings of those that serve; two failures in a row make them down |
-//! | down | the same; after 5 s those that were heard of since, and do not pass, count as down |
+//! | down | the same; after 5 s those that were heard of since, and do not pass, count as down, and siblings are asked again where none has passed since |
 //! | ... for 30 s | those too that were not heard of; two failures in a row made them down before |
-//! | down with 80 % and more fallen | count as down at once, be it that they pass |
+//! | down with 80 % and more fallen | count as down at once, be it that they pass; siblings are asked as above |
 //! | up or impaired again | are what their own track says, once they have passed since it fell; after more than a minute with the next pass, and their share grows back |
 //!
 //! A step touches the names of the provider that it is about, and no others.
@@ -17,7 +17,7 @@ use super::effects::{Effects, ProbeWanted};
 use super::judge::Judge;
 use super::observation::Cause;
 use super::sharing::Sharing;
-use super::steering::Steering;
+use super::steering::{Steering, siblings};
 use super::tally::{Account, Member, ProviderState};
 use super::time::Time;
 use super::track::BRIEF_OUTAGE;
@@ -87,14 +87,12 @@ impl Steering {
             if all && !account.all {
                 (account.all, account.acts_at) = (true, None);
                 self.take_hold(provider, now, effects);
+                self.ask_for_waiting(provider, now, effects);
             }
-            return;
+            return self.tell(provider, now, effects);
         }
         (account.verdict, account.since, account.all, account.acts_at) = (verdict, now, all, None);
-        if (before, verdict) != (Verdict::Up, Verdict::Unknown) {
-            let change = Change::Provider { subject: provider.to_string(), from: before, to: verdict };
-            effects.transitions.push(Transition { at: now, change, why: account.evidence().into() });
-        }
+        self.tell(provider, now, effects);
         if before == Verdict::Down {
             self.let_go(provider, now, effects);
         }
@@ -114,6 +112,15 @@ impl Steering {
             // What was kept while it was not up, and what ends by time, is counted anew.
             Verdict::Up | Verdict::Unknown => self.follow(provider, now, effects),
         }
+    }
+
+    /// Tells what is believed of a provider, if that is news.
+    pub(super) fn tell(&mut self, provider: &Arc<str>, now: Time, effects: &mut Effects) {
+        let Some((from, to)) = self.tallies.tell(provider) else { return };
+        let evidence = self.tallies.accounts.get(provider).map(Account::evidence);
+        let why = evidence.map_or_else(|| "no candidate is its any more".into(), Into::into);
+        let change = Change::Provider { subject: provider.to_string(), from, to };
+        effects.transitions.push(Transition { at: now, change, why });
     }
 
     /// How are those that have not fallen, and the siblings of those of them that serve?
@@ -153,6 +160,20 @@ impl Steering {
                 account.acts_at = None;
             }
             self.take_hold(&provider, now, effects);
+            self.ask_for_waiting(&provider, now, effects);
+        }
+    }
+
+    /// Where can those go that count as down? Who passed when the provider fell may have done so before the failures that
+    /// are counted now.
+    fn ask_for_waiting(&self, provider: &str, now: Time, effects: &mut Effects) {
+        let Some(account) = self.tallies.accounts.get(provider) else { return };
+        for member in &account.members {
+            let state = self.names.get_index(member.name).map(|(_, state)| state);
+            let Some(state) = state.filter(|state| state.is_waiting() && state.serves(member.at)) else { continue };
+            if state.judges.get(member.at).is_some_and(|judge| judge.outage.is_some()) {
+                effects.probes.extend(siblings(state, member.at, now, |_| true));
+            }
         }
     }
 

@@ -174,9 +174,9 @@ impl World {
         let doubted = self.is_doubted();
         self.act(step);
         if doubted || self.is_doubted() {
-            // Failures count nothing: to the bystander each run begins when that is over.
+            // Failures count nothing: to the bystander each run begins with the first one when that is over.
             let now = self.now;
-            self.runs.iter_mut().flat_map(|runs| runs.values_mut()).for_each(|run| run.began = now);
+            self.runs.iter_mut().flat_map(|runs| runs.values_mut()).for_each(|run| (run.began, run.over) = (now, true));
         }
     }
 

@@ -60,6 +60,9 @@ pub struct Document {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
+    /// Who says it, and what that page is called; empty in a file of one's own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub title: String,
     pub url: String,
     /// What is taken from it.
     pub taken: String,
