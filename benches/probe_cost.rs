@@ -9,8 +9,6 @@
 
 #[path = "../tests/support/certificates.rs"]
 mod certificates;
-#[path = "../tests/support/fault_target.rs"]
-mod fault_target;
 #[path = "../tests/support/probing.rs"]
 mod probing;
 
@@ -24,9 +22,11 @@ use pointsman::health::Settings;
 use pointsman::health::message::{Plan, Report};
 use pointsman::steer::observation::Outcome;
 use pointsman::steer::policy::{Scheme, Target};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio_rustls::TlsAcceptor;
 
 use certificates::Authority;
-use fault_target::FaultTarget;
 use probing::{Probing, at};
 
 fn main() {
@@ -49,11 +49,50 @@ fn serve(scheme: &str) {
     runtime.block_on(async {
         let authority = Authority::new();
         let tls = (scheme == "https").then(|| authority.server_with_alpn(&["http/1.1"]));
-        let target = FaultTarget::start("0.0.0.0:0", "200", tls).await;
-        println!("{} {}", target.address.port(), authority.file.display());
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(([0, 0, 0, 0], 0).into()).expect("a free port");
+        // Probes come in bunches of some hundred.
+        let listener = socket.listen(4_096).expect("listening");
+        println!("{} {}", listener.local_addr().expect("an address").port(), authority.file.display());
+        tokio::spawn(accept(listener, tls.map(TlsAcceptor::from)));
         let wait = || std::io::stdin().read(&mut [0]);
         tokio::task::spawn_blocking(wait).await.expect("waited").expect("an end");
     });
+}
+
+async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        let tls = tls.clone();
+        tokio::spawn(async move {
+            // The prober may hang up at any moment.
+            let _ = match tls {
+                Some(acceptor) => match acceptor.accept(stream).await {
+                    Ok(stream) => answer(stream).await,
+                    Err(error) => Err(error),
+                },
+                None => answer(stream).await,
+            };
+        });
+    }
+}
+
+/// One good answer for as little as it takes; then the connection stays until the client closes it, as an edge's would.
+async fn answer<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> std::io::Result<()> {
+    let (mut head, mut read) = ([0; 2_048], 0);
+    while !head[..read].ends_with(b"\r\n\r\n") {
+        match stream.read(&mut head[read..]).await? {
+            0 => return Ok(()),
+            more => read += more,
+        }
+    }
+    stream
+        .write_all(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{\"status\":\"ok\"}",
+        )
+        .await?;
+    while stream.read(&mut head).await? > 0 {}
+    Ok(())
 }
 
 async fn measure(scheme: Scheme, window: Duration, candidates: u64) {

@@ -108,7 +108,7 @@ pub async fn start(config: Config, config_file: Option<ConfigFile>) -> Result<Se
     let config_path = config_file.as_ref().map(|file| file.path.clone());
     let (database, database_now) = watch::channel(None);
     let watch = controller::Watch::begin(config.server.zones.clone(), config_path, data.clone(), database_now);
-    let routes = prober.routes();
+    let (routes, behind) = (prober.routes(), prober.behind());
     let (dropped, open) = (counters.clone(), counters.clone());
     let running = controller::start(controller::Parts {
         config,
@@ -120,6 +120,7 @@ pub async fn start(config: Config, config_file: Option<ConfigFile>) -> Result<Se
         commands,
         reports: controller_reports,
         families_without_route: Arc::new(move || routes.missing()),
+        probes_behind: Arc::new(move || behind.borrow().as_ref().map(ToString::to_string)),
         udp_dropped: Arc::new(move || dropped().udp_dropped),
         tcp_connections: Arc::new(move || open().tcp_open),
         threads: bound_dns.threads(),

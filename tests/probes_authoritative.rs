@@ -90,7 +90,7 @@ impl Site {
 const OFTEN: Duration = Duration::from_millis(300);
 const SELDOM: Duration = Duration::from_secs(3_600);
 
-async fn first(probing: &mut Probing, is_it: impl Fn(&Observation) -> bool) -> Observation {
+async fn first(probing: &mut Probing, mut is_it: impl FnMut(&Observation) -> bool) -> Observation {
     let search = async {
         loop {
             let observation = probing.observation().await;
@@ -133,6 +133,32 @@ async fn a_target_fails_when_all_its_authoritative_servers_do_though_a_cache_has
         site.all_answer(TARGET, &Answers::Addresses(vec![loopback(1)]));
         first(&mut probing, |seen| !failed(seen)).await;
     }
+}
+
+/// Others are probed while a round waits for a look that takes seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_round_that_waits_for_a_look_holds_no_place() {
+    let site = Site::new().await;
+    let mut probing = Probing::start(Settings { in_flight: Some(1), ..site.settings(OFTEN) });
+    let mut plans = [
+        named("bunny", TARGET, rule(Scheme::Http, site.edge.address.port())),
+        probing::at("gcore", Scheme::Http, site.edge.address),
+    ];
+    for plan in &mut plans {
+        plan.probe.every = Duration::from_millis(200);
+    }
+    probing.plan(plans.to_vec()).await;
+    site.pass_until(&mut probing, 4).await;
+    site.all_answer(TARGET, &Answers::Code(ResponseCode::ServFail));
+    first(&mut probing, failed).await;
+    site.all_answer(TARGET, &Answers::Silence);
+    // With its place kept, the other would be probed once between two of its rounds, twice at most.
+    let mut passes = 0;
+    first(&mut probing, |seen| {
+        passes = if failed(seen) { 0 } else { passes + 1 };
+        passes >= 4
+    })
+    .await;
 }
 
 /// Resolvers ask the next one, and so do looks. Each of the four is the first to be asked in its turn.

@@ -176,7 +176,7 @@ async fn one_origin_is_asked_once_for_all() {
 async fn origins_that_hang_hold_up_no_probe() {
     let hanging = FaultTarget::http("silent").await;
     let edge = FaultTarget::http("200").await;
-    let mut probing = Probing::start(Settings { in_flight: 2, ..Settings::default() });
+    let mut probing = Probing::start(Settings { in_flight: Some(2), ..Settings::default() });
     let url = |path: usize| format!("http://{}/{path}", hanging.address);
     let asked = (0..200).map(|path| origin(&format!("n{path}.shop.example."), &url(path), Duration::from_secs(60)));
     probing.command(Command::Inquire(asked.collect())).await;

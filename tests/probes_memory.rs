@@ -25,7 +25,7 @@ const ALLOWED: u64 = 48 * 1024;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn endless_answers_do_not_grow_memory() {
     let authority = Authority::new();
-    let settings = Settings { in_flight: 8, extra_ca: vec![authority.file.clone()], ..Settings::default() };
+    let settings = Settings { in_flight: Some(8), extra_ca: vec![authority.file.clone()], ..Settings::default() };
     let mut probing = Probing::start(settings);
     let warm = FaultTarget::http("200").await;
     probing.outcome_of(at("warm", Scheme::Http, warm.address)).await;

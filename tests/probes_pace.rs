@@ -86,7 +86,7 @@ async fn a_probe_out_of_pace_comes_when_it_is_ordered() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_more_probes_are_in_flight_than_allowed() {
     let target = FaultTarget::http("late:100").await;
-    let mut probing = Probing::start(Settings { in_flight: 5, ..Settings::default() });
+    let mut probing = Probing::start(Settings { in_flight: Some(5), ..Settings::default() });
     let plans = (0..40).map(|number| apart(at(&number.to_string(), Scheme::Http, target.address))).collect();
     probing.plan(plans).await;
     for _ in 0..40 {
@@ -101,7 +101,7 @@ async fn no_more_probes_are_in_flight_than_allowed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_listener_holds_probing_up_without_a_pile() {
     let target = FaultTarget::http("200").await;
-    let settings = Settings { allow_private: true, in_flight: 4, ..Settings::default() };
+    let settings = Settings { allow_private: true, in_flight: Some(4), ..Settings::default() };
     let mut probing = Probing::start_exactly(settings, 2);
     let plan = |candidate: usize, every: u64| {
         let mut plan = apart(at(&candidate.to_string(), Scheme::Http, target.address));
@@ -162,6 +162,6 @@ fn what_cannot_work_does_not_start() {
     assert!(matches!(start(bad_header), Err(StartError::BadHeader { .. })));
     let no_ca = Settings { extra_ca: vec!["/nonexistent/ca.pem".into()], ..Settings::default() };
     assert!(matches!(start(no_ca), Err(StartError::ExtraCaUnreadable { .. })));
-    let nothing = Settings { in_flight: 0, ..Settings::default() };
+    let nothing = Settings { in_flight: Some(0), ..Settings::default() };
     assert!(matches!(start(nothing), Err(StartError::NothingInFlight)));
 }

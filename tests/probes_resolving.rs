@@ -56,6 +56,18 @@ async fn a_target_that_does_not_resolve_is_a_resolving_fault() {
     }
 }
 
+/// A resolver that is silent must not hold up the probes of targets that need none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_round_that_waits_for_the_resolver_holds_no_place() {
+    let (edge, resolver) = (FaultTarget::http("200").await, ScriptedResolver::start().await);
+    resolver.says(TARGET, Says::Silence);
+    let mut probing = Probing::start(Settings { in_flight: Some(1), ..settings(&resolver) });
+    let addresses = probing::at("gcore", Scheme::Http, edge.address);
+    probing.plan(vec![plan(80), addresses]).await;
+    let seen = [probing.observation().await, probing.observation().await].map(|seen| seen.candidate.candidate);
+    assert_eq!(seen, ["gcore".into(), "bunny".into()], "the one that was begun first waits a second at least");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_families_and_chains_are_followed_and_reported() {
     let edge = FaultTarget::http("200").await;

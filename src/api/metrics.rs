@@ -116,6 +116,8 @@ pub const METRICS: &[Metric] = &[
     metric("pointsman_probes_total", Kind::Counter, "", &["outcome", "stage"], "Requests of probes that ended, by outcome and the stage they failed at; candidates that ask the same share them"),
     metric("pointsman_probe_duration_seconds", Kind::Histogram, "seconds", &["outcome"], "From the beginning of such a request to its end"),
     metric("pointsman_probes_in_flight", Kind::Gauge, "", &[], "Such requests under way"),
+    metric("pointsman_probes_in_flight_limit", Kind::Gauge, "", &[], "Such requests that may be under way at once"),
+    metric("pointsman_probes_behind_seconds", Kind::Gauge, "seconds", &[], "How late rounds of probes began, at most, in the last 10 s; 0 while none is late by a tenth of its pace"),
     metric("pointsman_probe_requests_dropped_total", Kind::Counter, "", &[], "Probes out of pace that were not asked for, since too many waited"),
     metric("pointsman_inquiries_total", Kind::Counter, "", &["kind", "outcome"], "Questions to origins and anchors, by kind (origin, anchors-v4, anchors-v6) and outcome: pass, fail; not-sent where this machine could not ask; dropped where too many waited"),
     metric("pointsman_authoritative_looks_total", Kind::Counter, "", &["outcome"], "Targets looked at by their authoritative servers, by outcome: resolves, fails, family-gone; unknown where nothing could be concluded"),

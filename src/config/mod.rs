@@ -158,7 +158,7 @@ impl Config {
         limit(self.dns.nsid.len() <= 128, "nsid", "is longer than 128 octets");
         limit((1..=1_000_000).contains(&self.dns.tcp.connections), "connections", "is not within 1 and 1000000");
         limit((1..=1_000_000).contains(&self.dns.tcp.per_client), "per_client", "is not within 1 and 1000000");
-        limit((1..=100_000).contains(&self.probe.in_flight), "in_flight", "is not within 1 and 100000");
+        limit(self.probe.in_flight <= 100_000, "in_flight", "is above 100000");
         limit(self.probe.browser_every <= 10_000, "browser_every", "is above 10000");
         limit((100..=10_000_000).contains(&self.store.events), "events", "is not within 100 and 10000000");
         limit((1..=3_650).contains(&self.store.days), "days", "is not within 1 and 3650");

@@ -63,6 +63,7 @@ pub struct ProbeSection {
     /// Which port to probe in the place of another.
     #[serde(deserialize_with = "port_map")]
     pub ports: BTreeMap<u16, u16>,
+    /// 0: as many as the plans need.
     pub in_flight: usize,
     /// 0: never.
     pub browser_every: u32,
@@ -200,7 +201,7 @@ impl Default for ProbeSection {
             headers: BTreeMap::new(),
             allow_private: false,
             ports: BTreeMap::new(),
-            in_flight: 256,
+            in_flight: 0,
             authoritative_every: Span(Duration::from_secs(60)),
             anchors: AnchorsSection::default(),
             browser_every: 6,

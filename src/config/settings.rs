@@ -9,6 +9,9 @@ use crate::image::areas::Sets;
 use crate::steer::overrides::Drill;
 use crate::{dns, health, store, zone};
 
+/// Descriptors for all but TCP connections and the requests of probes: look-ups, the API, the store, zone files.
+const OTHER_FILES: u64 = 512;
+
 impl Config {
     /// What this Pointsman calls the place that it probes from: as configured, else the machine's host name.
     pub fn vantage(&self) -> String {
@@ -66,7 +69,8 @@ impl Config {
             headers: self.probe.headers.clone().into_iter().collect(),
             allow_private: self.probe.allow_private,
             ports: self.probe.ports.clone(),
-            in_flight: self.probe.in_flight,
+            in_flight: (self.probe.in_flight > 0).then_some(self.probe.in_flight),
+            other_files: self.dns.tcp.connections as u64 + OTHER_FILES,
             authoritative_every: self.probe.authoritative_every.0,
             anchors: Anchors { tcp, https, least, timeout: timeout.0 },
             browser_every: self.probe.browser_every,

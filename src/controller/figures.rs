@@ -56,6 +56,7 @@ impl Site {
             commands,
             reports: reported,
             families_without_route: Arc::new(Vec::new),
+            probes_behind: Arc::new(|| None),
             udp_dropped: Arc::new(|| 0),
             tcp_connections: Arc::new(|| 0),
             threads: 4,

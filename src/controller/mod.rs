@@ -74,6 +74,8 @@ pub struct Parts {
     pub reports: mpsc::Receiver<Report>,
     /// Families that the vantage has no route for, as `health` sees it.
     pub families_without_route: Arc<dyn Fn() -> Vec<Family> + Send + Sync>,
+    /// Why probes do not keep their pace, while they do not.
+    pub probes_behind: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// Datagrams that the kernel dropped before `dns` saw them.
     pub udp_dropped: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// TCP connections that are open.

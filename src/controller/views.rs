@@ -133,6 +133,7 @@ impl Task {
         unusable.sort_unstable();
         alerts.extend(overview.overrides_on_down.iter().cloned());
         alerts.append(&mut self.wide_faults(overview));
+        alerts.extend((self.probes_behind)());
         alerts.append(&mut unusable);
         for order in self.steering.overrides() {
             if let Order::FreezeIn(scope) = &order.order {
@@ -481,4 +482,20 @@ pub(super) fn state_word(state: OverrideState) -> String {
         OverrideState::Expired => "expired",
     }
     .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::figures::Site;
+    use super::*;
+
+    #[tokio::test]
+    async fn probes_that_are_late_need_an_operator() {
+        let mut site = Site::new().await;
+        let line = "probes do not keep their pace".to_owned();
+        assert!(!site.task.overview().alerts.contains(&line));
+        let told = line.clone();
+        site.task.probes_behind = Arc::new(move || Some(told.clone()));
+        assert!(site.task.overview().alerts.contains(&line));
+    }
 }

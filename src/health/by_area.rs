@@ -172,7 +172,7 @@ impl Rounds {
         if !self.routes.reach(address) {
             return None;
         }
-        let turn = self.turns.acquire().await.ok()?;
+        let turn = self.places.request().await?;
         let seen = self.ask(rule, address, rule.timeout).await;
         drop(turn);
         let Seen::Outcome(outcome) = seen else { return None };

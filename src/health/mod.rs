@@ -17,6 +17,7 @@
 //! SNI, `Host` and path are the customer's, the certificate must be valid for the name.
 
 pub mod anchors;
+mod body;
 pub mod by_area;
 pub mod certificate;
 pub mod check;
@@ -31,8 +32,10 @@ pub mod jitter;
 pub mod message;
 pub mod one_offs;
 pub mod online;
+pub mod pace;
 pub mod pages;
 pub mod phase;
+pub mod places;
 pub mod prober;
 pub mod reach;
 pub mod renewal;

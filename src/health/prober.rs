@@ -3,17 +3,19 @@
 //! A runtime of one thread is deliberate: a probe is a handful of short steps, and handing each from thread to thread
 //! costs as much as the step itself. It also keeps a burst of TLS handshakes away from the threads that answer.
 //!
-//! The task never waits for the controller: reports are sent by the rounds. When `in_flight` rounds stand, no more
-//! begin, commands are still taken.
+//! The task never waits for the controller: reports are sent by the rounds. When all places are taken (`places`), no more
+//! rounds begin, commands are still taken. Whether the pace is kept so is watched, and told when it is not (`pace`).
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use metrics::gauge;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{Id, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error};
+use tracing::{debug, error, info, warn};
 
 use super::by_area::ByArea;
 use super::cold::Cold;
@@ -22,6 +24,8 @@ use super::http::Http;
 use super::inquire;
 use super::inquiries::{AT_ONCE, Inquiries};
 use super::message::{Command, Question, Report};
+use super::pace::{self, Behind, Held, Pace};
+use super::places::{Full, Places};
 use super::reach::Routes;
 use super::renewal::Renewals;
 use super::resolve::Targets;
@@ -35,8 +39,8 @@ use crate::steer::time::Time;
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Time + Send + Sync>;
 
-/// How often the routes of this machine are looked at.
-const ROUTE_CHECK: Duration = Duration::from_secs(10);
+/// Rounds that are begun before others have their turn.
+const BUNCH: usize = 64;
 /// A sleep when nothing is planned; commands wake the task anyway.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -45,6 +49,7 @@ const IDLE: Duration = Duration::from_secs(3600);
 pub struct Running {
     ended: oneshot::Receiver<()>,
     routes: Arc<Routes>,
+    behind: watch::Receiver<Option<Behind>>,
 }
 
 impl Running {
@@ -56,6 +61,11 @@ impl Running {
     /// The same, for those who outlive this handle.
     pub fn routes(&self) -> Arc<Routes> {
         Arc::clone(&self.routes)
+    }
+
+    /// Why probes do not keep their pace, while they do not.
+    pub fn behind(&self) -> watch::Receiver<Option<Behind>> {
+        self.behind.clone()
     }
 
     /// Returns when the prober has stopped.
@@ -74,32 +84,15 @@ pub fn start(
     reports: mpsc::Sender<Report>,
     stop: CancellationToken,
 ) -> Result<Running, StartError> {
-    if settings.in_flight == 0 {
+    if settings.in_flight == Some(0) {
         return Err(StartError::NothingInFlight);
     }
-    let http = Http::new(&settings)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
-    let targets = {
+    let prober = {
         let _inside = runtime.enter();
-        Targets::new(&settings.resolvers)?
+        Prober::new(settings, clock, reports)?
     };
-    let routes = Arc::new(Routes::checked());
-    let turns = Semaphore::new(settings.in_flight.min(Semaphore::MAX_PERMITS));
-    let cold = Cold::new(settings.authoritative_every);
-    let renewals = Renewals::new(targets.clone());
-    let (by_area, routes_of_rounds) = (ByArea::default(), Arc::clone(&routes));
-    let rounds =
-        Rounds { settings, cold, by_area, http, targets, renewals, routes: routes_of_rounds, turns, clock, reports };
-    let prober = Prober {
-        rounds: Arc::new(rounds),
-        schedule: Schedule::new(seed()),
-        running: JoinSet::new(),
-        tasks: HashMap::new(),
-        inquiries: Inquiries::default(),
-        asking: JoinSet::new(),
-        questions: HashMap::new(),
-        flattening: Flattening::default(),
-    };
+    let (routes, told) = (Arc::clone(&prober.rounds.routes), prober.behind.subscribe());
     let (done, ended) = oneshot::channel();
     std::thread::Builder::new()
         .name("probes".to_owned())
@@ -110,7 +103,7 @@ pub fn start(
             let _ = done.send(());
         })
         .map_err(StartError::Thread)?;
-    Ok(Running { ended, routes })
+    Ok(Running { ended, routes, behind: told })
 }
 
 /// A seed for the jitter; chance is all it is for.
@@ -121,6 +114,8 @@ fn seed() -> u64 {
 struct Prober {
     rounds: Arc<Rounds>,
     schedule: Schedule,
+    pace: Pace,
+    behind: watch::Sender<Option<Behind>>,
     running: JoinSet<Memory>,
     /// What each running task was taken for, so that one that panics is given back too.
     tasks: HashMap<Id, (Slot, Task)>,
@@ -132,8 +127,37 @@ struct Prober {
 }
 
 impl Prober {
+    /// Made inside a tokio runtime.
+    fn new(settings: Settings, clock: Clock, reports: mpsc::Sender<Report>) -> Result<Self, StartError> {
+        let targets = Targets::new(&settings.resolvers)?;
+        let rounds = Rounds {
+            http: Http::new(&settings)?,
+            cold: Cold::new(settings.authoritative_every),
+            by_area: ByArea::default(),
+            renewals: Renewals::new(targets.clone()),
+            targets,
+            routes: Arc::new(Routes::checked()),
+            places: Places::new(settings.in_flight, settings.other_files),
+            settings,
+            clock,
+            reports,
+        };
+        Ok(Self {
+            rounds: Arc::new(rounds),
+            schedule: Schedule::new(seed()),
+            pace: Pace::default(),
+            behind: watch::Sender::new(None),
+            running: JoinSet::new(),
+            tasks: HashMap::new(),
+            inquiries: Inquiries::default(),
+            asking: JoinSet::new(),
+            questions: HashMap::new(),
+            flattening: Flattening::default(),
+        })
+    }
+
     async fn run(mut self, mut commands: mpsc::Receiver<Command>, stop: CancellationToken) {
-        let mut routes = tokio::time::interval(ROUTE_CHECK);
+        let mut window = tokio::time::interval(pace::WINDOW);
         loop {
             let wait = self.begin_what_is_due().min(self.begin_inquiries()).min(self.flattening.begin(&self.rounds));
             tokio::select! {
@@ -142,11 +166,15 @@ impl Prober {
                     Some(command) => self.obey(command),
                     None => break,
                 },
-                Some(ended) = self.running.join_next_with_id() => self.end(ended),
+                Some(ended) = self.running.join_next_with_id() => self.end_all(ended),
+                () = self.rounds.places.freed() => {}
                 Some(ended) = self.asking.join_next_with_id() => self.end_inquiry(ended),
                 () = self.flattening.ended(&self.rounds.clock) => {}
                 () = tokio::time::sleep(wait) => {}
-                _ = routes.tick() => self.rounds.routes.check(),
+                _ = window.tick() => {
+                    self.rounds.routes.check();
+                    self.end_window();
+                }
             }
         }
         debug!("the prober stops");
@@ -159,13 +187,44 @@ impl Prober {
     /// Begins rounds as long as there is room, and says how long to wait for the next.
     fn begin_what_is_due(&mut self) -> Duration {
         let now = self.now();
-        while self.running.len() < self.rounds.settings.in_flight {
-            let Some(due) = self.schedule.take(now) else {
-                return self.schedule.next_due().map_or(IDLE, |at| at.since(now));
-            };
+        for _ in 0..BUNCH {
+            let wait = self.schedule.next_due().map_or(IDLE, |at| at.since(now));
+            if !wait.is_zero() {
+                return wait;
+            }
+            if let Some(full) = self.rounds.places.full() {
+                return self.hold(full);
+            }
+            let Some(due) = self.schedule.take(now) else { continue };
             self.begin(due);
         }
+        Duration::ZERO
+    }
+
+    /// What is due cannot begin: a place that is given back wakes the task.
+    fn hold(&mut self, full: Full) -> Duration {
+        self.pace.held(match full {
+            Full::Busy => Held::Machine,
+            Full::Taken if self.rounds.reports.capacity() == 0 => Held::Listener,
+            Full::Taken => Held::InFlight,
+        });
+        if full == Full::Busy {
+            self.rounds.places.measure();
+        }
         IDLE
+    }
+
+    /// Tells whether the pace is kept, in the metrics each time and in the log when that changes.
+    fn end_window(&mut self) {
+        let now = self.now();
+        let waits = self.schedule.next_due().map_or(Duration::ZERO, |at| now.since(at));
+        let (by, behind) = self.pace.end_window(waits, self.rounds.places.most());
+        gauge!("pointsman_probes_behind_seconds").set(by.as_secs_f64());
+        match (self.behind.send_replace(behind), behind) {
+            (None, Some(behind)) => warn!("{behind}"),
+            (Some(_), None) => info!("probes keep their pace again"),
+            _ => {}
+        }
     }
 
     /// The same for inquiries, whose room is their own.
@@ -198,9 +257,23 @@ impl Prober {
 
     fn begin(&mut self, due: Due) {
         let what = (due.slot, due.task);
-        let rounds = Arc::clone(&self.rounds);
-        let handle = self.running.spawn(async move { rounds.run(&due).await });
+        if due.task == Task::Paced {
+            self.pace.began(due.late, due.check.probe.every);
+        }
+        let (rounds, place, ready) = (Arc::clone(&self.rounds), self.rounds.places.take(), Instant::now());
+        let handle = self.running.spawn(async move {
+            rounds.places.had_turn(ready);
+            rounds.run(&due, &place).await
+        });
         self.tasks.insert(handle.id(), what);
+    }
+
+    /// Those that have ended meanwhile too: they end in bunches.
+    fn end_all(&mut self, first: Result<(Id, Memory), tokio::task::JoinError>) {
+        self.end(first);
+        while let Some(ended) = self.running.try_join_next_with_id() {
+            self.end(ended);
+        }
     }
 
     fn end(&mut self, ended: Result<(Id, Memory), tokio::task::JoinError>) {
@@ -220,7 +293,10 @@ impl Prober {
     fn obey(&mut self, command: Command) {
         let now = self.now();
         match command {
-            Command::Plan(plans) => self.schedule.plan(plans, now),
+            Command::Plan(plans) => {
+                self.schedule.plan(plans, now);
+                self.rounds.places.make_for(self.schedule.needs());
+            }
             Command::Probe(wanted) => {
                 for one in wanted {
                     self.schedule.order(&one.candidate, one.cause, one.at, now);
@@ -239,5 +315,96 @@ impl Prober {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::super::message::Plan;
+    use super::*;
+    use crate::steer::observation::CandidateKey;
+    use crate::steer::policy::{ProbeRule, Scheme, Target};
+
+    const EVERY: Duration = Duration::from_secs(10);
+
+    /// One that asks what no other asks.
+    fn plan(number: usize) -> Plan {
+        Plan {
+            candidate: CandidateKey { name: format!("n{number}.shop.example.").into(), candidate: "bunny".into() },
+            target: Target::Addresses(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]),
+            probe: ProbeRule {
+                scheme: Scheme::Tcp,
+                port: 443,
+                path: String::new(),
+                host: format!("n{number}.shop.example"),
+                expect: vec![(200, 399)],
+                body: None,
+                not_body: None,
+                slow: None,
+                every: EVERY,
+                timeout: Duration::from_secs(3),
+            },
+        }
+    }
+
+    /// Rounds begin, and none of them ever comes to an end, since nothing lets them run.
+    fn prober(in_flight: Option<usize>, reports: &mpsc::Sender<Report>, now: &Arc<AtomicU64>) -> Prober {
+        let now = Arc::clone(now);
+        let clock: Clock = Arc::new(move || Time(now.load(Ordering::Relaxed)));
+        Prober::new(Settings { in_flight, other_files: 0, ..Settings::default() }, clock, reports.clone())
+            .expect("it starts")
+    }
+
+    #[tokio::test]
+    async fn what_holds_probes_up_is_told_and_so_is_its_end() {
+        for (room, held) in [(1, Held::InFlight), (0, Held::Listener)] {
+            let (reports, _taken_in) = mpsc::channel(1);
+            let _full = (room == 0).then(|| reports.clone().try_reserve_owned().expect("room for one"));
+            let now = Arc::new(AtomicU64::new(1_000));
+            let mut prober = prober(Some(2), &reports, &now);
+            let told = prober.behind.subscribe();
+            prober.obey(Command::Plan((0..3).map(plan).collect()));
+            let window = |prober: &mut Prober, seconds: u64| {
+                now.fetch_add(seconds * 1_000, Ordering::Relaxed);
+                prober.begin_what_is_due();
+                prober.end_window();
+                *told.borrow()
+            };
+            let behind = Behind { by: Duration::from_secs(30), held, in_flight: 2 };
+            let seen = [0, 10, 10, 10].map(|seconds| window(&mut prober, seconds));
+            assert_eq!(seen, [None, None, None, Some(behind)]);
+            assert_eq!(prober.running.len(), 2);
+            // They are gone, and the third begins.
+            prober.running.shutdown().await;
+            assert_eq!(window(&mut prober, 0), None);
+            assert_eq!(prober.running.len(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_round_takes_little_before_it_sends_anything() {
+        let (reports, _taken_in) = mpsc::channel(1);
+        let mut prober = prober(None, &reports, &Arc::new(AtomicU64::new(0)));
+        prober.obey(Command::Plan(vec![plan(1)]));
+        let (due, place) = (prober.schedule.take(Time(0)).expect("due"), prober.rounds.places.take());
+        let octets = size_of_val(&prober.rounds.run(&due, &place));
+        assert!(octets < 4_096, "{octets}");
+    }
+
+    #[tokio::test]
+    async fn places_follow_the_plan() {
+        let (reports, _taken_in) = mpsc::channel(1);
+        let mut prober = prober(None, &reports, &Arc::new(AtomicU64::new(0)));
+        assert_eq!(prober.rounds.places.most(), 256);
+        // 3 s of every 10 s each.
+        prober.obey(Command::Plan((0..1_000).map(plan).collect()));
+        assert_eq!(prober.rounds.places.most(), 300);
+        prober.begin_what_is_due();
+        assert_eq!(prober.running.len(), BUNCH, "others have their turn in between");
+        while prober.begin_what_is_due().is_zero() {}
+        assert_eq!(prober.running.len(), 300);
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
@@ -20,6 +20,7 @@ use super::guise::{self, Guise};
 use super::http::{self, Http};
 use super::message::Report;
 use super::phase::Phase;
+use super::places::{Place, Places};
 use super::prober::Clock;
 use super::reach::{self, Routes};
 use super::renewal::Renewals;
@@ -45,6 +46,19 @@ struct Probed {
     guises: guise::Known,
 }
 
+/// The addresses of a target, what is to be remembered of them, and how long the resolver took.
+struct Resolved {
+    addresses: Arc<[IpAddr]>,
+    learnt: Memory,
+    lasted: Duration,
+}
+
+/// Why it has none, and how long the resolver took to say so.
+struct Unresolved {
+    reason: String,
+    lasted: Duration,
+}
+
 /// What all rounds share.
 pub struct Rounds {
     pub settings: Settings,
@@ -54,26 +68,25 @@ pub struct Rounds {
     pub by_area: ByArea,
     pub renewals: Renewals,
     pub routes: Arc<Routes>,
-    pub turns: Semaphore,
+    pub places: Arc<Places>,
     pub clock: Clock,
     pub reports: mpsc::Sender<Report>,
 }
 
 impl Rounds {
     /// Carries out what is due, and returns what was learnt.
-    pub async fn run(self: &Arc<Self>, due: &Due) -> Memory {
+    pub async fn run(self: &Arc<Self>, due: &Due, place: &Place) -> Memory {
         let began = Instant::now();
-        let cold = self.cold_verdict(due).await;
+        let cold = self.cold_verdict(due, place).await;
         if let Some(reason) = cold.fails {
             self.report_unresolved(due, began.elapsed(), reason).await;
             return Memory::default();
         }
-        let began = Instant::now();
-        let (addresses, mut learnt) = match self.addresses(due).await {
+        let Resolved { addresses, mut learnt, lasted } = match self.addresses(due, place).await {
             Ok(resolved) => resolved,
-            Err(reason) => {
+            Err(Unresolved { reason, lasted }) => {
                 self.doubt_target(due);
-                self.report_unresolved(due, began.elapsed(), reason).await;
+                self.report_unresolved(due, lasted, reason).await;
                 return Memory::default();
             }
         };
@@ -83,11 +96,14 @@ impl Rounds {
             self.report_vanished(due, cause, vanished).await;
         }
         let addresses = without(addresses, &cold.vanished);
-        let limit = due.check.probe.timeout.saturating_sub(began.elapsed());
+        let limit = due.check.probe.timeout.saturating_sub(lasted);
         let chosen = due.memory.choose(&addresses, cause);
+        // Each in a piece of memory of its own: a round has room for four, most have one, and thousands may be under way.
         let probe = |place: usize| {
-            let address = chosen.get(place).copied();
-            async move { Some((address?, self.probe_and_report(due, address?, cause, limit).await?)) }
+            let probe = chosen.get(place).map(|&address| {
+                Box::pin(async move { Some((address, self.probe_and_report(due, address, cause, limit).await?)) })
+            });
+            async move { probe?.await }
         };
         // Two of each family at most: see `rotation`.
         const { assert!(PACED_ADDRESSES == 2) };
@@ -104,21 +120,28 @@ impl Rounds {
         learnt
     }
 
-    /// All addresses of the target, with what is to be remembered of them.
-    async fn addresses(&self, due: &Due) -> Result<(Arc<[IpAddr]>, Memory), String> {
+    /// All addresses of the target. Where the resolver is asked, the round waits for it without its place.
+    async fn addresses(&self, due: &Due, place: &Place) -> Result<Resolved, Unresolved> {
+        let known = |addresses| Resolved { addresses, learnt: Memory::default(), lasted: Duration::ZERO };
         let name = match &due.check.target {
-            Target::Addresses(addresses) => return Ok((addresses.as_slice().into(), Memory::default())),
+            Target::Addresses(addresses) => return Ok(known(addresses.as_slice().into())),
             Target::Name(name) => name,
         };
         if let Some(fresh) = due.memory.fresh((self.clock)()) {
-            return Ok((fresh, Memory::default()));
+            return Ok(known(fresh));
         }
-        let found = self.targets.resolve(name, due.memory.last_known(), due.check.probe.timeout).await?;
+        let (found, lasted) = {
+            let _aside = place.stand_aside();
+            let _turn = self.places.look_up().await;
+            let began = Instant::now();
+            (self.targets.resolve(name, due.memory.last_known(), due.check.probe.timeout).await, began.elapsed())
+        };
+        let found = found.map_err(|reason| Unresolved { reason, lasted })?;
         let learnt = Memory::resolved(&found.addresses, (self.clock)().after(found.ttl + AFTER_TTL));
         let addresses: Arc<[IpAddr]> = found.addresses.as_slice().into();
         let candidates = Arc::clone(&due.all);
         self.report(Report::Resolved { candidates, addresses: found.addresses, ttl: found.ttl }).await;
-        Ok((addresses, learnt))
+        Ok(Resolved { addresses, learnt, lasted })
     }
 
     /// A target that does not resolve is a failure of the candidate; for a refresh, which probes nothing, it is none.
@@ -167,7 +190,7 @@ impl Rounds {
             debug!(candidate = first(due), of = due.candidates.len(), %address, "not probed: no route");
             return None;
         }
-        let turn = self.turns.acquire().await.ok()?;
+        let turn = self.places.request().await?;
         let in_flight = InFlight::begin();
         let (began, clock) = ((self.clock)(), Instant::now());
         let Probed { seen, facts, guises } = self.probe(due, address, limit).await;

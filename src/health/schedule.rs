@@ -11,19 +11,22 @@
 //! What is paced is a check; the candidates that ask the same share its pace, its rotation and its addresses. A check
 //! keeps its pace as long as any candidate has it. One that joins later is probed at once, by a one-off of its own.
 //!
-//! The pace never stretches: a fault is seen at most `every` after it began, plus one probe. Two paced rounds of one
-//! check never run together; one that falls due while the last still runs starts when that ends. 100,000 checks are one
-//! heap and a few maps, not 100,000 tasks.
+//! The pace never stretches by itself: a fault is seen at most `every` after it began, plus one probe. Two paced rounds of
+//! one check never run together; one that falls due while the last still runs starts when that ends. Where the prober
+//! takes less than falls due, it stretches for all alike (`pace`): what is due first is taken first, and the next falls due
+//! by when the last was taken. 100,000 checks are one heap and a few maps, not 100,000 tasks.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::check::{Check, Plan};
 use super::jitter::{Chance, on_grid};
 use super::one_offs::{OneOff, OneOffs};
-use super::rotation::Memory;
-use crate::steer::observation::{CandidateKey, Cause};
+use super::rotation::{Memory, PACED_ADDRESSES};
+use crate::steer::observation::{CandidateKey, Cause, Family};
+use crate::steer::policy::Target;
 use crate::steer::time::Time;
 
 /// One check that is planned. One that left and came back is another slot.
@@ -61,6 +64,8 @@ pub struct Due {
     /// All who have this check: whom to tell what its target resolves to.
     pub all: Arc<[CandidateKey]>,
     pub memory: Memory,
+    /// How long ago a paced round fell due. First rounds are in time, since all of a plan fall due at once.
+    pub late: Duration,
 }
 
 /// All planned checks and when they are due.
@@ -201,6 +206,7 @@ impl Schedule {
             let Reverse((at, slot, task)) = self.queue.pop()?;
             let Some(entry) = self.slots.get_mut(&slot) else { continue };
             let mut candidates = Arc::clone(&entry.candidates);
+            let mut late = Duration::ZERO;
             match task {
                 Task::Paced if entry.paced == Paced::Running => {
                     entry.paced = Paced::Overdue;
@@ -208,6 +214,7 @@ impl Schedule {
                 }
                 Task::Paced => {
                     let from = if entry.started_before { 0.91 } else { 0.1 };
+                    late = if entry.started_before { now.since(at) } else { Duration::ZERO };
                     entry.started_before = true;
                     entry.paced = Paced::Running;
                     let every = entry.check.probe.every;
@@ -223,7 +230,7 @@ impl Schedule {
                 Task::Refresh => entry.refresh = None,
             }
             let (check, all) = (Arc::clone(&entry.check), Arc::clone(&entry.candidates));
-            return Some(Due { slot, task, check, candidates, all, memory: entry.memory.clone() });
+            return Some(Due { slot, task, check, candidates, all, memory: entry.memory.clone(), late });
         }
         None
     }
@@ -253,6 +260,12 @@ impl Schedule {
         }
     }
 
+    /// Requests that are under way at once when all last as long as they may.
+    pub fn needs(&self) -> usize {
+        let thousandths: u64 = self.slots.values().map(|entry| entry.check.needs()).sum();
+        usize::try_from(thousandths.div_ceil(1_000)).unwrap_or(usize::MAX)
+    }
+
     /// Checks that are planned, each of which sends one round of requests at a time.
     pub fn len(&self) -> usize {
         self.slots.len()
@@ -269,6 +282,23 @@ impl Schedule {
             Task::OneOff(one_off) => entry.one_offs.wait_for(one_off, at),
             Task::Refresh => entry.refresh == Some(at),
         }
+    }
+}
+
+impl Check {
+    /// Requests of its paced rounds that are under way on average when all last as long as they may, in thousandths.
+    fn needs(&self) -> u64 {
+        let addresses = match &self.target {
+            Target::Name(_) => PACED_ADDRESSES * Family::ALL.len(),
+            Target::Addresses(all) => {
+                let of = |family| all.iter().filter(|address| Family::of(**address) == family).count();
+                Family::ALL.map(|family| of(family).min(PACED_ADDRESSES)).iter().sum()
+            }
+        };
+        let every = self.probe.every.as_millis().max(1);
+        // A round never begins before the last has ended.
+        let lasts = self.probe.timeout.as_millis().min(every);
+        u64::try_from(addresses as u128 * lasts * 1_000 / every).unwrap_or(u64::MAX)
     }
 }
 
@@ -305,13 +335,12 @@ impl Entry {
 mod tests {
     use std::collections::BTreeMap;
     use std::net::{IpAddr, Ipv4Addr};
-    use std::time::Duration;
 
     use proptest::prelude::*;
 
     use super::*;
     use crate::steer::observation::Stage;
-    use crate::steer::policy::{ProbeRule, Scheme, Target};
+    use crate::steer::policy::{ProbeRule, Scheme};
 
     const EVERY: Duration = Duration::from_secs(10);
 
@@ -571,7 +600,64 @@ mod tests {
         assert!(schedule.next_due().is_some_and(|at| at >= Time(60_000)));
     }
 
+    #[test]
+    fn requests_that_all_time_out_are_what_is_needed_at_once() {
+        let mut schedule = Schedule::new(3);
+        // One address each, 3 s of every 10.
+        schedule.plan((0..1_000).map(|number| plan(number, EVERY)).collect(), Time(0));
+        assert_eq!(schedule.needs(), 300);
+        let [mut name, mut both] = [plan(1, EVERY), plan(2, Duration::from_secs(1))];
+        name.target = Target::Name("shop.b-cdn.net.".into());
+        both.target = Target::Addresses((1..4).map(|last| IpAddr::from([127, 0, 0, last])).collect());
+        // Up to two of each family; a round that lasts longer than the pace does not begin twice.
+        schedule.plan(vec![name, both], Time(0));
+        assert_eq!(schedule.needs(), 4, "4 * 3 / 10, and 2");
+    }
+
+    #[test]
+    fn only_paced_rounds_after_the_first_are_late() {
+        let mut schedule = Schedule::new(3);
+        schedule.plan(vec![plan(1, EVERY)], Time(0));
+        let first = schedule.take(Time(4_000)).expect("due");
+        assert_eq!(first.late, Duration::ZERO);
+        schedule.ended(first.slot, first.task, Memory::default(), Time(4_100));
+        schedule.order(&key(1), Cause::Sibling, Time(4_200), Time(4_200));
+        assert_eq!(
+            schedule.take(Time(4_900)).map(|due| (due.task.cause(), due.late)),
+            Some((Some(Cause::Sibling), Duration::ZERO))
+        );
+        let due = schedule.next_due().expect("planned");
+        let second = schedule.take(due.after(Duration::from_millis(1_234))).expect("due");
+        assert_eq!((second.task, second.late), (Task::Paced, Duration::from_millis(1_234)));
+    }
+
     proptest! {
+        /// Whoever takes half of what falls due stretches the pace of all alike, of slow and of fast ones.
+        #[test]
+        fn where_not_all_can_begin_all_wait_alike(seed: u64) {
+            let mut schedule = Schedule::new(seed);
+            let every = |number: usize| if number.is_multiple_of(10) { EVERY * 2 } else { EVERY };
+            schedule.plan((0..200).map(|number| plan(number, every(number))).collect(), Time(0));
+            let mut starts: BTreeMap<CandidateKey, Vec<u64>> = BTreeMap::new();
+            // 19 a second fall due, 10 are taken.
+            for now in (0..300_000).step_by(100) {
+                let Some(due) = schedule.take(Time(now)) else { continue };
+                starts.entry(due.candidates[0].clone()).or_default().push(now);
+                schedule.ended(due.slot, due.task, Memory::default(), Time(now + 50));
+            }
+            let mut waits = BTreeMap::new();
+            for number in 0..200 {
+                let pairs = starts[&key(number)].windows(2).map(|pair| pair[1] - pair[0]).skip(2);
+                let longest = pairs.max().expect("probed often");
+                waits.entry(every(number)).or_insert_with(Vec::new).push(longest);
+            }
+            for (every, longest) in waits {
+                let (least, most) = (longest.iter().min().expect("some"), longest.iter().max().expect("some"));
+                prop_assert!(most - least < 3_000, "every {every:?}: {least} to {most} ms");
+                prop_assert!(Duration::from_millis(*most) < every + EVERY * 5 / 4, "every {every:?}: {most} ms");
+            }
+        }
+
         /// Whatever the seed, the pace and the length of rounds that end in time: a start follows the last one by 90
         /// to 100 % of `every`, and the first two by 10 to 100 %.
         #[test]

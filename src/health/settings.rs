@@ -25,8 +25,10 @@ pub struct Settings {
     pub allow_private: bool,
     /// A probe of the first port goes to the second one instead; SNI and `Host` stay as they are.
     pub ports: BTreeMap<u16, u16>,
-    /// Probes that may run at a time; others wait for their turn.
-    pub in_flight: usize,
+    /// Requests that may be under way at a time; others wait for their turn. None: as the plans need it (`places`).
+    pub in_flight: Option<usize>,
+    /// Open files that are for all but probes.
+    pub other_files: u64,
     pub anchors: Anchors,
     /// How often a target is looked at by its authoritative servers; zero: never.
     pub authoritative_every: Duration,
@@ -46,7 +48,8 @@ impl Default for Settings {
             headers: Vec::new(),
             allow_private: false,
             ports: BTreeMap::new(),
-            in_flight: 256,
+            in_flight: None,
+            other_files: 1_512,
             anchors: Anchors::default(),
             authoritative_every: Duration::from_secs(60),
             browser_every: 6,

@@ -574,6 +574,7 @@ impl Judge {
     fn prepare(&mut self, family: Option<Family>, candidate: &Candidate, now: Time) -> bool {
         let Some(family) = family else {
             if self.tracks.is_empty() {
+                self.tracks.reserve_exact(1);
                 self.tracks.push(Track::new(None, now));
                 return true;
             }
@@ -597,6 +598,8 @@ impl Judge {
             }
             _ => Track::new(Some(family), now),
         };
+        // One is the rule: room for four would be a fifth of all memory where there are many candidates.
+        self.tracks.reserve_exact(1);
         self.tracks.push(track);
         self.tracks.sort_by_key(|track| track.memory.family);
         true

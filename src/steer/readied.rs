@@ -146,12 +146,15 @@ impl Readied {
     /// Takes up what one address showed. Whether it is to be judged.
     fn take(&mut self, candidate: &Arc<str>, address: IpAddr, facts: &Arc<Facts>, now: Time) -> bool {
         let at = self.0.iter().position(|known| known.candidate == *candidate).unwrap_or_else(|| {
+            self.0.reserve_exact(1);
             self.0.push(Known::new(candidate, now));
             self.0.len() - 1
         });
         let known = &mut self.0[at];
         let before = known.facts.iter().position(|(of, ..)| *of == address).map(|at| known.facts.remove(at));
         let same = before.is_some_and(|(.., before)| Arc::ptr_eq(&before, facts) || before == *facts);
+        // Few candidates have more than one address, and there may be many candidates.
+        known.facts.reserve_exact(1);
         known.facts.insert(0, (address, now, Arc::clone(facts)));
         known.facts.retain(|(_, seen, _)| now.since(*seen) <= FORGOTTEN);
         known.facts.truncate(ADDRESSES);

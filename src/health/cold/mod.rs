@@ -37,6 +37,7 @@ use self::look::{Looked, look};
 pub use self::subnets::{DISTANT, ForNetwork, answer_for, honours_subnets};
 use self::way::Servers;
 pub use self::way::Way;
+use super::places::Place;
 use super::round::Rounds;
 use super::schedule::Due;
 use crate::steer::policy::Target;
@@ -159,8 +160,8 @@ impl Rounds {
         }
     }
 
-    /// What is known of the target of a round, which may begin a look and wait for it.
-    pub(super) async fn cold_verdict(self: &Arc<Self>, due: &Due) -> Verdict {
+    /// What is known of the target of a round, which may begin a look and wait for it, without its place.
+    pub(super) async fn cold_verdict(self: &Arc<Self>, due: &Due, place: &Place) -> Verdict {
         let Some((target, entry)) = self.cold_entry(due) else { return Verdict::default() };
         let mut ended = entry.ended.subscribe();
         let need = lock(&entry.known).need(false, self.cold.every, (self.clock)());
@@ -168,6 +169,7 @@ impl Rounds {
             self.begin_look(target, &entry, due);
         }
         if matches!(need, Need::Wait | Need::LookAndWait) {
+            let _aside = place.stand_aside();
             // One that takes longer than a probe may: it is as it was known.
             let _ = tokio::time::timeout(due.check.probe.timeout, ended.changed()).await;
         }

@@ -206,7 +206,7 @@ impl Zone<'_> {
         let own_host = (!owner.is_wildcard()).then(|| values::host(&owner.to_string()).ok()).flatten();
         let mut hostless = false;
         let mut hints = Hints::default();
-        let mut all = Vec::new();
+        let mut all = Vec::with_capacity(given.len());
         for one in given {
             let (Some(cdn), Some(to)) = (&one.fields.cdn, &one.fields.to) else { continue };
             let probe = one.fields.probe.or(&fields.probe);
