@@ -62,7 +62,17 @@ mod counted {
         };
     }
 
-    cases!(hit, hit_edns, steered_address, steered_address_subnet, steered_cname, nxdomain, referral, truncated);
+    cases!(
+        hit,
+        hit_edns,
+        alias_away,
+        steered_address,
+        steered_address_subnet,
+        steered_cname,
+        nxdomain,
+        referral,
+        truncated
+    );
 }
 
 struct Case {
@@ -73,7 +83,7 @@ struct Case {
     right: fn(&Message) -> bool,
 }
 
-const CASES: [Case; 8] = [
+const CASES: [Case; 9] = [
     Case {
         name: "hit",
         counted: counted::hit,
@@ -85,6 +95,12 @@ const CASES: [Case; 8] = [
         counted: counted::hit_edns,
         question: |i| with_edns(query(&hit_name(i), A), PAYLOAD, 0, &[]),
         right: |message| message.has(AA) && message.answer.len() == 1 && message.opt.is_some(),
+    },
+    Case {
+        name: "alias_away",
+        counted: counted::alias_away,
+        question: |i| query(&format!("away{:02}.static.example.", i % 100), A),
+        right: |message| message.has(AA) && message.answer.len() == 1 && message.answer[0].rtype == 5,
     },
     Case {
         name: "steered_address",
@@ -202,7 +218,7 @@ fn head(origin: &str) -> String {
     )
 }
 
-/// Names of one label, a hundred cuts with glue, a hundred RRsets that no plain UDP answer holds.
+/// Names of one label, a hundred aliases of names elsewhere, cuts with glue, and RRsets that no plain UDP answer holds.
 fn static_zone() -> String {
     let mut text = head("static.example.");
     for i in 0..NAMES {
@@ -215,6 +231,7 @@ fn static_zone() -> String {
             text,
             "cut{i:02} IN NS ns1.cut{i:02}\ncut{i:02} IN NS ns2.cut{i:02}\n\
              ns1.cut{i:02} IN A 192.0.2.1\nns2.cut{i:02} IN A 192.0.2.2\n\
+             away{i:02} IN CNAME shop{i:02}.b-cdn.example.net.\n\
              long{i:02} IN TXT \"a{string}\"\nlong{i:02} IN TXT \"b{string}\"\nlong{i:02} IN TXT \"c{string}\"\n"
         )
         .expect("a string");

@@ -18,6 +18,7 @@ use crate::image::areas::AreaNetwork;
 use crate::image::by_area::ForArea;
 use crate::image::published::{FAR_CLIENTS, FlattenedSet};
 use crate::image::service::{Service, ServiceRecord};
+use crate::steer::edges::{Nearness, known};
 use crate::steer::observation::CandidateKey;
 use crate::steer::policy::{Shape, Target};
 
@@ -112,7 +113,8 @@ impl Task {
         if (&about.records, about.ttl, about.honours_subnets) == (&records, ttl, honours_subnets) {
             return;
         }
-        if honours_subnets == Some(false) && about.honours_subnets != Some(false) {
+        let is_anycast = known(target).is_some_and(|edges| edges.by == Nearness::Anycast);
+        if honours_subnets == Some(false) && about.honours_subnets != Some(false) && !is_anycast {
             tracing::warn!(target_name = target, "{FAR_CLIENTS}");
         }
         (about.records, about.ttl, about.honours_subnets) = (records, ttl, honours_subnets);

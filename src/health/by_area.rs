@@ -6,8 +6,8 @@
 //!                                       <--two in a row fail--
 //! ```
 //!
-//! Nobody is answered an address that was not seen to work. They are probed by the checks of the target's candidates, each paced round a few beside the addresses
-//! of its own, after one of those has passed. What fails there is told to nobody: an edge on the other side of the world that cannot be reached from
+//! Nobody is answered an address that was not seen to work. They are probed by the checks of the target's candidates: a few after each paced round in which an
+//! address of the candidate's own has passed. What fails there is told to nobody: an edge on the other side of the world that cannot be reached from
 //! here, or is down, is no fault of the candidate; its area gets everybody's addresses, which the verdict is about.
 //!
 //! | | then |
@@ -60,6 +60,8 @@ const MAX_ADDRESSES: usize = 96;
 const REMEMBERED: Duration = Duration::from_secs(600);
 /// Addresses that a round probes beside its own.
 const PROBED_AT_ONCE: usize = 4;
+/// Rounds whose areas' addresses are probed at once; those of others wait for a later round.
+const ROUNDS_AT_ONCE: usize = 64;
 /// Paces of a check between two probes of an address that works, of all checks together; of one that is not known to, one.
 const WORKS_FOR: u32 = 3;
 /// Failures in a row that make an address one that does not work.
@@ -69,12 +71,17 @@ const FALL: u8 = 2;
 #[derive(Debug)]
 pub struct ByArea {
     targets: Mutex<HashMap<Arc<str>, Known>>,
-    places: Semaphore,
+    asking: Semaphore,
+    probing: Arc<Semaphore>,
 }
 
 impl Default for ByArea {
     fn default() -> Self {
-        Self { targets: Mutex::default(), places: Semaphore::new(ASKED_AT_ONCE) }
+        Self {
+            targets: Mutex::default(),
+            asking: Semaphore::new(ASKED_AT_ONCE),
+            probing: Arc::new(Semaphore::new(ROUNDS_AT_ONCE)),
+        }
     }
 }
 
@@ -109,7 +116,7 @@ impl Rounds {
             let (rounds, target, networks) = (Arc::clone(self), target.clone(), Arc::clone(networks));
             asking.spawn(async move {
                 let network = networks.get(number)?;
-                let _place = rounds.by_area.places.acquire().await.ok()?;
+                let _place = rounds.by_area.asking.acquire().await.ok()?;
                 let asked = answer_for(rounds.way(), &target, network.network, number);
                 let found = tokio::time::timeout(LIMIT, asked).await.ok().flatten();
                 let outcome = if found.is_some() { "answered" } else { "failed" };
@@ -139,23 +146,33 @@ impl Rounds {
         }
     }
 
-    /// After the probes of a paced round: `seen` are its addresses, and which of them passed.
-    pub(super) async fn prove_areas(&self, due: &Due, seen: &[(IpAddr, bool)]) {
+    /// After the probes of a paced round: `seen` are its addresses, and which of them passed. Areas' addresses are probed beside the rounds, so that none
+    /// of them waits for an edge far away.
+    pub(super) fn prove_areas(self: &Arc<Self>, due: &Due, seen: &[(IpAddr, bool)]) {
         let Target::Name(target) = &due.check.target else { return };
+        // Where all fail it is no matter of the address.
+        if !seen.iter().any(|(_, passed)| *passed) {
+            return;
+        }
         let now = (self.clock)();
-        let chosen = {
+        let (place, chosen) = {
             let mut targets = self.by_area.lock();
             let Some(known) = targets.get_mut(target) else { return };
-            // Where all fail it is no matter of the address.
-            if !seen.iter().any(|(_, passed)| *passed) {
-                return;
-            }
             seen.iter().for_each(|(address, passed)| known.note(*address, *passed, now));
-            known.choose(due.check.probe.every, now)
+            let Ok(place) = Arc::clone(&self.by_area.probing).try_acquire_owned() else { return };
+            (place, known.choose(due.check.probe.every, now))
         };
+        let (rounds, target, check) = (Arc::clone(self), Arc::clone(target), Arc::clone(&due.check));
+        tokio::spawn(async move {
+            rounds.probe_areas(&target, &check.probe, &chosen).await;
+            drop(place);
+        });
+    }
+
+    async fn probe_areas(&self, target: &Arc<str>, rule: &ProbeRule, chosen: &[IpAddr]) {
         let probe = |place: usize| {
             let address = chosen.get(place).copied();
-            async move { Some((address?, self.works(&due.check.probe, address?).await?)) }
+            async move { Some((address?, self.works(rule, address?).await?)) }
         };
         const { assert!(PROBED_AT_ONCE == 4) };
         let ended = tokio::join!(probe(0), probe(1), probe(2), probe(3));

@@ -115,7 +115,7 @@ impl Rounds {
             learnt.note_guises(guises);
         }
         if cause == Cause::Paced {
-            self.prove_areas(due, &seen).await;
+            self.prove_areas(due, &seen);
         }
         learnt
     }

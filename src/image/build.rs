@@ -12,7 +12,7 @@ use super::client::Points;
 use super::node::{Node, flag};
 use super::table::{Place, Table};
 use super::words::{BEFORE, Keys};
-use super::{CompiledZone, Image, Settings};
+use super::{CompiledZone, Image, Settings, count_labels};
 use crate::zone::name::{MAX_NAME, Name};
 
 /// Origins in lower case, with the index of their zone.
@@ -41,9 +41,22 @@ pub(super) fn build(zones: &[Arc<CompiledZone>], broken: &[Name], settings: &Set
         steered.extend_from_slice(zone.steered());
     }
     let max_labels = held.iter().map(|zone| zone.max_labels()).max().unwrap_or(0);
+    let zone_depths = held.iter().fold(0, |depths, zone| depths | 1 << count_labels(zone.origin().as_wire()).min(127));
     let parent_sides = parent_sides.into_iter().map(|(zone, (place, _))| (zone, place)).collect();
     let points = Points::new(settings.client_key);
-    Image { settings: settings.clone(), keys, points, table, held, good, slots, parent_sides, steered, max_labels }
+    Image {
+        settings: settings.clone(),
+        keys,
+        points,
+        table,
+        held,
+        good,
+        slots,
+        parent_sides,
+        steered,
+        max_labels,
+        zone_depths,
+    }
 }
 
 /// All zones, the good ones first, and how many those are. Of several with one origin the first stays.

@@ -55,15 +55,15 @@ impl FlattenedSet {
         let sets = networks.iter().map(|network| {
             let answer = answers.iter().find(|answer| answer.of == *network && !answer.addresses.is_empty())?;
             let addresses = completed(&answer.addresses, &self.addresses);
-            if addresses == self.addresses {
-                return None;
-            }
+            let is_its_own = addresses.len() == answer.addresses.len();
+            let ttl_of_set = if is_its_own { answer.ttl } else { answer.ttl.min(self.ttl) };
             let service = if records.is_empty() { None } else { Service::compile(records, ttl, &addresses) };
-            let set = AreaSet { network: network.network, addresses, ttl: answer.ttl, service: service.map(Arc::new) };
-            Some(Arc::new(set))
+            let service = service.map(Arc::new);
+            Some(Arc::new(AreaSet { network: network.network, addresses, ttl: ttl_of_set, service }))
         });
         let sets: Arc<[Option<Arc<AreaSet>>]> = sets.collect();
-        self.by_area = sets.iter().any(Option::is_some).then_some(sets);
+        let differs = sets.iter().flatten().any(|set| set.addresses != self.addresses);
+        self.by_area = differs.then_some(sets);
         self
     }
 }
@@ -181,13 +181,14 @@ mod tests {
     fn each_area_gets_its_own_or_everybodys() {
         let areas = areas();
         let given = answers(&areas, &[("east", "203.0.113.1 2001:db8::1"), ("west", "203.0.113.2"), ("north", "")]);
-        let set = everybodys("203.0.113.9 2001:db8::9").with_areas(areas.networks(), &given, (&[], 0));
+        let set = FlattenedSet { ttl: 15, ..everybodys("203.0.113.9 2001:db8::9") };
+        let set = set.with_areas(areas.networks(), &given, (&[], 0));
         for (client, expected, ttl, prefix) in [
             ("192.0.2.1", "203.0.113.1 2001:db8::1", 20, 25),
-            ("192.0.2.200", "203.0.113.2 2001:db8::9", 20, 25),
-            ("198.51.100.1", "203.0.113.9 2001:db8::9", 60, 24),
-            ("8.8.8.8", "203.0.113.9 2001:db8::9", 60, 1),
-            ("2001:db8::77", "203.0.113.9 2001:db8::9", 60, 1),
+            ("192.0.2.200", "203.0.113.2 2001:db8::9", 15, 25),
+            ("198.51.100.1", "203.0.113.9 2001:db8::9", 15, 24),
+            ("8.8.8.8", "203.0.113.9 2001:db8::9", 15, 1),
+            ("2001:db8::77", "203.0.113.9 2001:db8::9", 15, 1),
         ] {
             let got = ForClient::of(&set, &areas, client.parse().expect("an address"));
             assert_eq!((got.addresses, got.ttl), (&*addresses(expected), ttl), "{client}");
@@ -197,6 +198,20 @@ mod tests {
         let east = "its addresses are those that its DNS has for east, asked for 192.0.2.0/24, for 20 s";
         assert_eq!(words("192.0.2.1"), east);
         assert!(words("8.8.8.8").contains("none of this client's area"));
+    }
+
+    /// What a client is told in hints are its addresses.
+    #[test]
+    fn https_records_are_those_of_the_area() {
+        let areas = areas();
+        // alpn=h2 ipv4hint=192.0.2.99
+        let rdata = b"\0\x01\0\0\x01\0\x03\x02h2\0\x04\0\x04\xc0\0\x02\x63".as_slice();
+        let record = ServiceRecord { owner: b"\x01t\0".as_slice().into(), rdata: rdata.into() };
+        let given = answers(&areas, &[("east", "203.0.113.1")]);
+        let set = everybodys("203.0.113.9").with_areas(areas.networks(), &given, (&[record], 60));
+        let service = ForClient::of(&set, &areas, IpAddr::from([192, 0, 2, 1])).service.expect("it has some");
+        assert!(service.records(None).iter().all(|record| record.ends_with(&[203, 0, 113, 1])));
+        assert_eq!(ForClient::of(&set, &areas, IpAddr::from([8, 8, 8, 8])).service, None, "everybody's are made apart");
     }
 
     #[test]

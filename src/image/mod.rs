@@ -109,6 +109,8 @@ pub struct Image {
     parent_sides: HashMap<u32, Place>,
     /// The most labels that a name has.
     max_labels: usize,
+    /// How many labels origins have: bit n is set where one has n. A name has 127 at most (RFC 1035, section 2.3.4).
+    zone_depths: u128,
 }
 
 /// One served zone, for tables and documents.
@@ -185,6 +187,21 @@ impl Image {
             }
         }
         None
+    }
+
+    /// Whether the name from `at` to `end`, which is not known itself, is in no zone of ours. Costs a look-up for each number of labels
+    /// that origins have, mostly one.
+    fn is_elsewhere(&self, octets: &[u8], mut at: usize, end: usize) -> Option<bool> {
+        let mut labels = count_labels(octets.get(at..end)?);
+        while labels > 0 {
+            at += usize::from(*octets.get(at)?) + 1;
+            labels -= 1;
+            // Where a name stands, a zone does.
+            if self.zone_depths >> labels.min(127) & 1 == 1 && self.named(octets, at, end).is_some() {
+                return Some(false);
+            }
+        }
+        Some(true)
     }
 
     /// The node of exactly the name from `at` to `end`.

@@ -1,6 +1,6 @@
 //! The ordinary answers, by copying: a name that is there, steered or not, one that is not, one without the type that was asked for.
 //!
-//! Records of a wildcard, a CNAME with one step, a referral, a refusal, and that an RRset has no room come so too.
+//! Records of a wildcard, a CNAME with one step or out of our zones, a referral, a refusal, and that an RRset has no room come so too.
 //!
 //! One straight way for a question of class IN with at most an OPT behind it. Header and counts are read and written as two words, question and
 //! records copied in blocks. What was compiled stands as it is sent, but for two things: the TTL of a steered answer, and the pointers of the SOA in
@@ -226,13 +226,16 @@ fn alias(
     room: Room<'_>,
 ) -> Option<Reply> {
     let target = cname.rdatas().next()?;
-    if *target.octets.first()? >= 0xc0 || cname.count != 1 || rdata::names(question.qtype).is_some() {
+    if *target.octets.first()? >= 0xc0 || cname.count != 1 {
         return None;
     }
     let name = LowerName::new(target.name(0)?.0.as_wire());
     let octets = name.as_message();
-    let (_, node) = image.named(octets, HEADER, octets.len())?;
-    if node.is(flag::BARRIER | flag::BROKEN | flag::NO_COPY | flag::SLOT) {
+    let Some((_, node)) = image.named(octets, HEADER, octets.len()) else {
+        let leads_away = image.is_elsewhere(octets, HEADER, octets.len())?;
+        return if leads_away { led_away(image, cname, question, edns, room) } else { None };
+    };
+    if node.is(flag::BARRIER | flag::BROKEN | flag::NO_COPY | flag::SLOT) || rdata::names(question.qtype).is_some() {
         return None;
     }
     let set = node.rrset_or(question.qtype, CNAME).filter(|set| set.rtype() == question.qtype)?;
@@ -249,6 +252,19 @@ fn alias(
     }
     let outcome = Outcome { authoritative: true, answer: 1 + set.count, ..Outcome::default() };
     question.close(image, edns, &outcome, cname.records.len() + set.records.len(), room.out)
+}
+
+/// A CNAME alone: who asks goes on at a name that is not in our zones.
+fn led_away(
+    image: &Image,
+    cname: Rrset<'_>,
+    question: Question<'_>,
+    edns: Option<&Edns>,
+    room: Room<'_>,
+) -> Option<Reply> {
+    question.copy(room.out, room.most, cname.records)?;
+    let outcome = Outcome { authoritative: true, answer: 1, ..Outcome::default() };
+    question.close(image, edns, &outcome, cname.records.len(), room.out)
 }
 
 /// The SOA of the name's zone.
