@@ -14,6 +14,7 @@
 mod steered;
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cpu_time::ThreadTime;
@@ -68,7 +69,7 @@ const CASES: [Case; 5] = [
     // Ten minutes after their fall as many pass again, and count no longer; as many that only counted as down are told other reasons.
     Case { name: "return", prepare: returning, least: |told, names| told.decided >= names },
     // All that comes before the verdict: the observations by which candidates fall one by one, each with its decision.
-    Case { name: "one-by-one", prepare: one_by_one, least: |told, names| told.moves >= names },
+    Case { name: "one-by-one", prepare: one_by_one, least: |told, names| told.moves * 2 >= names },
 ];
 
 fn main() {
@@ -181,7 +182,9 @@ fn returning(names: usize) -> (Steering, Step) {
 
 fn passing(names: usize) -> Steering {
     let mut steering = Steering::new();
-    let (all, facts): (Vec<_>, _) = ((0..names).map(|name| Arc::new(rules(name))).collect(), Arc::default());
+    // Candidates go by the ids of their providers, which all names share.
+    let (ids, facts) = (IDS.map(Arc::from), Arc::default());
+    let all: Vec<_> = (0..names).map(|name| Arc::new(rules(name, &ids))).collect();
     steering.install(&all, Time(PASSED - 1_000));
     for (name, rules) in all.iter().enumerate() {
         for candidate in 0..rules.candidates.len() {
@@ -218,16 +221,16 @@ fn play(steering: &mut Steering, seen: &Observation) {
     steering.observe(seen, seen.ended);
 }
 
-fn rules(name: usize) -> SteeredName {
+fn rules(name: usize, ids: &[Arc<str>; 3]) -> SteeredName {
     let owner = format!("www{name}.shop.example.");
     let targets = ["a", "b", "c"].map(|target| format!("{target}{name}."));
     let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
     let targets = &targets[..2 + usize::from(name.is_multiple_of(3))];
     let mut rules = steered::steered(&owner, "shop.example.", Shape::Cname, Sticky::Yes, targets);
-    for (candidate, id) in rules.candidates.iter_mut().zip(IDS) {
-        (candidate.id, candidate.provider) = (id.into(), id.into());
-        candidate.standby = id != IDS[0];
-        candidate.weight = 1 + u32::from(id == IDS[1]);
+    for (candidate, id) in rules.candidates.iter_mut().zip(ids) {
+        (candidate.id, candidate.provider) = (Arc::clone(id), Arc::clone(id));
+        candidate.standby = **id != *IDS[0];
+        candidate.weight = 1 + u32::from(**id == *IDS[1]);
     }
     rules
 }

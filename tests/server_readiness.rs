@@ -211,7 +211,7 @@ fn dns_that_stops_a_renewal_is_told_of_each_candidate_that_it_concerns() {
                  www.shop.example.abc.dcv.cloudflare.com.";
     let wanted = "`_acme-challenge` leads to its provider (www.shop.example.abc.dcv.cloudflare.com.), and fastly wants it \
                   too: only one can renew";
-    let all_is_well = [caa("letsencrypt.org; validationmethods=dns-01"), leads(CLOUDFLARE)];
+    let all_is_well = [caa("LetsEncrypt.org; accounturi=https://ca.example/acct/1"), leads(CLOUDFLARE)];
     let runtime = runtime();
     for (candidates, script, risks) in [
         (["bunny", "cloudflare"], &all_is_well[..], [&[][..], &[]]),

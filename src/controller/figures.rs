@@ -2,7 +2,7 @@
 //! gives the figures of the full size.
 //!
 //! Deciding is told apart from publishing and from what follows (logging, storing). It is what the bar of a provider's fall is about;
-//! `cargo bench --bench micro -- decide` measures it by itself, for a fall, where this places an order.
+//! `cargo bench --bench decide` measures it by itself, for a fall, where this places an order.
 
 use std::fmt::Write as _;
 use std::sync::Arc;

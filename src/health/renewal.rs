@@ -5,7 +5,8 @@
 //!
 //! CAA is looked for at the name and then at each parent, up to the top-level domain; the first that has any decides (RFC
 //! 8659, section 3). An empty `issue` allows nobody; a set without `issue` and `issuewild` restricts nobody. Which of the
-//! two a certificate was issued by is not told, so a domain that either names counts as allowed.
+//! two a certificate was issued by is not told, so a domain that either names counts as allowed. What follows the domain (an
+//! account, a way of validation: RFC 8657) is not looked at: a provider's account is its own, and unknown here.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

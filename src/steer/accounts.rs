@@ -33,7 +33,7 @@ impl Steering {
                 if account.members.is_empty() {
                     providers.push(Arc::clone(&candidate.provider));
                 }
-                account.members.push(Member { name, at });
+                account.members.push(Member { name, at, down: false });
             }
             state.judges.iter_mut().for_each(|judge| judge.entry.counted = false);
         }
@@ -76,6 +76,9 @@ impl Steering {
                 kept.push(at);
             }
             let before = if anew { Default::default() } else { before };
+            if before.down != after.down {
+                self.tallies.mark(&candidate.provider, name, at, after.down);
+            }
             if self.tallies.change(&candidate.provider, &rules.zone, before, after)
                 && !touched.contains(&candidate.provider)
             {

@@ -358,22 +358,23 @@ impl Judge {
 
     /// What it adds to its provider's account. Where the provider is not up, who fell goes on to count while it is down.
     pub(super) fn entry(&self, provider: Believed, now: Time) -> Entry {
-        let counted = Entry { counted: true, fallen: None };
+        let down = self.summary.standing == Standing::Down;
+        let (counted, not_counted) = (Entry { counted: true, fallen: None, down }, Entry { down, ..Entry::default() });
         match (self.summary.standing.verdict(), &self.fell) {
             (Believed::Up | Believed::Impaired, _) => counted,
             (Believed::Down, Some(fell)) if now.since(fell.up_until) < COUNTED_FOR => match fell.counts {
                 Some(true) => {
-                    let stays = self.entry.fallen.is_some()
-                        && self.summary.standing == Standing::Down
-                        && matches!(provider, Believed::Impaired | Believed::Down);
+                    let stays =
+                        self.entry.fallen.is_some() && down && matches!(provider, Believed::Impaired | Believed::Down);
                     let fallen = Fallen { class: FaultClass::of(fell.fault.as_ref()), began: fell.began };
-                    Entry { counted: true, fallen: (stays || now.since(fell.at) < TOGETHER).then_some(fallen) }
+                    let fallen = (stays || now.since(fell.at) < TOGETHER).then_some(fallen);
+                    Entry { fallen, ..counted }
                 }
                 // It was up a moment ago.
                 None => counted,
-                Some(false) => Entry::default(),
+                Some(false) => not_counted,
             },
-            _ => Entry::default(),
+            _ => not_counted,
         }
     }
 

@@ -26,6 +26,7 @@ mod classes;
 mod cohorts;
 pub mod decision;
 mod doubt;
+pub mod drill_moves;
 pub mod drill_report;
 mod drills;
 pub mod edges;
@@ -57,6 +58,7 @@ pub mod rehearsal;
 pub mod renewal;
 #[cfg(test)]
 mod returns;
+mod risk;
 pub mod shares;
 mod sharing;
 pub mod steering;

@@ -79,6 +79,8 @@ pub struct ProviderState {
 pub(super) struct Entry {
     pub(super) counted: bool,
     pub(super) fallen: Option<Fallen>,
+    /// It is down itself, counted or not.
+    pub(super) down: bool,
 }
 
 /// A fall that counts.
@@ -107,11 +109,14 @@ impl FaultClass {
     }
 }
 
-/// One candidate: the number of its name, and its place under it.
+/// One candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Member {
+    /// The number of its name, and its place under it.
     pub(super) name: usize,
     pub(super) at: usize,
+    /// It is down itself, so that what its provider does need not be looked at there.
+    pub(super) down: bool,
 }
 
 /// One provider's account.
@@ -185,6 +190,13 @@ impl Account {
         *self = Self { began, verdict, since, all, acts_at, ..Self::default() };
     }
 
+    /// One of its candidates is down itself from now on, or no longer.
+    fn mark(&mut self, name: usize, at: usize, down: bool) {
+        if let Ok(place) = self.members.binary_search_by_key(&(name, at), |member| (member.name, member.at)) {
+            self.members[place].down = down;
+        }
+    }
+
     fn change(&mut self, zone: &Arc<str>, before: Entry, after: Entry) {
         add(&mut self.counted, before.counted, after.counted);
         add(&mut self.fallen, before.fallen.is_some(), after.fallen.is_some());
@@ -230,6 +242,13 @@ impl Tallies {
             account.change(zone, before, after);
         }
         changed
+    }
+
+    /// A candidate is down itself from now on, or no longer.
+    pub(super) fn mark(&mut self, provider: &str, name: usize, at: usize, down: bool) {
+        if let Some(account) = self.accounts.get_mut(provider) {
+            account.mark(name, at, down);
+        }
     }
 
     /// What is believed of a provider.
@@ -360,8 +379,9 @@ mod tests {
         let fell = |status| Entry {
             counted: true,
             fallen: Some(Fallen { class: FaultClass::of(Some(&fault(status))), began: Time(7) }),
+            down: true,
         };
-        let (nothing, up) = (Entry::default(), Entry { counted: true, fallen: None });
+        let (nothing, up) = (Entry::default(), Entry { counted: true, ..Entry::default() });
         let zones: [Arc<str>; 2] = ["a.example.".into(), "b.example.".into()];
         for at in 0..4 {
             account.change(&zones[at % 2], nothing, up);

@@ -127,18 +127,15 @@ impl Steering {
     fn ask(&self, provider: &str, now: Time, effects: &mut Effects) {
         let Some(account) = self.tallies.accounts.get(provider) else { return };
         for members in by_name(&account.members) {
-            let Some((_, state)) = members.first().and_then(|member| self.names.get_index(member.name)) else {
-                continue;
-            };
-            let stands =
-                |at: &usize| state.judges.get(*at).is_some_and(|judge| judge.summary.standing != Standing::Down);
-            let own = || members.iter().map(|member| member.at).filter(stands);
-            let mut ask = |at| {
+            let own = || members.iter().filter(|member| !member.down).map(|member| member.at);
+            let state = own().next().and_then(|_| self.names.get_index(members.first()?.name));
+            let Some((_, state)) = state else { continue };
+            let ask = |at| {
                 effects.probes.push(ProbeWanted { candidate: state.key(at), cause: Cause::Sibling, at: now });
             };
             match own().any(|at| state.serves(at)) {
                 true => (0..state.judges.len()).for_each(ask),
-                false => own().for_each(&mut ask),
+                false => own().for_each(ask),
             }
         }
     }
@@ -219,7 +216,8 @@ impl Steering {
         });
     }
 
-    /// Decides anew the names of a provider for whose candidate `changes` says so.
+    /// Decides anew the names of a provider for whose candidate `changes` says so. Those that are down themselves are not
+    /// looked at: what their provider does is nothing to them.
     fn over_members(
         &mut self,
         provider: &str,
@@ -232,7 +230,7 @@ impl Steering {
         let mut sharing = Sharing::of_many();
         for of_name in by_name(&members) {
             let mut changed = false;
-            for &Member { name, at } in of_name {
+            for &Member { name, at, .. } in of_name.iter().filter(|member| !member.down) {
                 let judge = self.names.get_index_mut(name).and_then(|(_, state)| state.judges.get_mut(at));
                 changed |= judge.is_some_and(&mut changes);
             }
