@@ -26,7 +26,7 @@ use tracing::warn;
 
 /// Requests under way that there is always room for, where the configuration does not say less.
 pub const LEAST: usize = 256;
-/// ... and at most, where it does not say more. One takes some 30 KiB, and one of this machine's ports at its address.
+/// ... and at most, where it does not say more. One takes some 45 KiB, and one of this machine's ports at its address.
 pub const MOST: usize = 4_096;
 /// A step that was ready waited so long for its turn: this machine is busy. A probe has some ten steps, so that it loses 200 ms
 /// of its time limit; with 50 ms, 4,096 under way on a busy machine took 1.4 s each, and a few ran into 3 s.

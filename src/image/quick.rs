@@ -217,7 +217,6 @@ fn wildcard(
 
 /// A CNAME, and what its target has of the type: the owner of that is the name that the CNAME's data begins with.
 #[inline(never)]
-#[expect(clippy::needless_pass_by_value, reason = "three words, which stay in registers")]
 fn alias(
     image: &Image,
     cname: Rrset<'_>,
@@ -255,6 +254,7 @@ fn alias(
 }
 
 /// A CNAME alone: who asks goes on at a name that is not in our zones.
+#[expect(clippy::needless_pass_by_value, reason = "three words, which stay in registers")]
 fn led_away(
     image: &Image,
     cname: Rrset<'_>,
