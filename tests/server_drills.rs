@@ -30,9 +30,14 @@ fn scheduled(at: Timestamp, span: &str) -> String {
 
 /// Schedules a drill for the next moment of which the server learns in time.
 fn schedule_soon(site: &Site, server: &Server, span: &str) {
+    configure_soon(site, server, |at| scheduled(at, span));
+}
+
+/// A configuration for that moment.
+fn configure_soon(site: &Site, server: &Server, configuration: impl Fn(Timestamp) -> String) {
     until("the schedule is taken before its time", || {
         let at = Timestamp::now() + Duration::from_secs(2);
-        site.configure(&scheduled(at, span));
+        site.configure(&configuration(at));
         assert_eq!(server.reload()["ok"], true);
         let page = server.document("/v1/drills");
         let known = page["planned"][0]["next"].is_string() || page["drills"][0].is_object();
@@ -55,6 +60,19 @@ fn wait_stored(server: &Server) {
 
 fn share(server: &Server) -> Option<f64> {
     server.document("/v1/names/www.shop.example")["candidates"][0]["share"].as_f64()
+}
+
+#[test]
+fn a_drill_makes_room_for_the_one_that_is_planned_for_its_end() {
+    let (site, _targets, server) = shop();
+    let span = Duration::from_secs(3);
+    configure_soon(&site, &server, |at| scheduled(at, "3s") + &scheduled(at + span, "3s"));
+    for id in [1, 2] {
+        until(&format!("drill {id} is over"), || {
+            let known = server.document("/v1/drills")["drills"].as_array().is_some_and(|drills| drills.len() >= id);
+            known.then(|| server.document(&format!("/v1/drills/{id}"))).filter(|record| record["state"] == "over")
+        });
+    }
 }
 
 #[test]

@@ -215,7 +215,13 @@ fn the_example_zones_are_good() {
     let loaded = load_folder(&folder, &Settings::default());
     let all = loaded.diagnostics.iter().chain(loaded.zones.iter().flat_map(|zone| &zone.diagnostics));
     let told: Vec<String> = all.map(ToString::to_string).collect();
-    assert!(told.is_empty(), "{told:#?}");
+    // What the comments there speak of.
+    let warnings = [
+        "`myra` and `fastly` both renew the certificate of www.news.example by `_acme-challenge`",
+        "`gcore` renews the certificate of www.shop.example only where the name leads to it",
+    ];
+    let is_expected = |(told, warning): (&String, &&str)| told.contains(": warning: ") && told.contains(*warning);
+    assert!(told.len() == warnings.len() && told.iter().zip(&warnings).all(is_expected), "{told:#?}");
     if !installed() {
         return;
     }

@@ -126,7 +126,7 @@ fn drill(asked: &OverrideRequest, until: Option<Time>, now: Time) -> Result<Orde
         return Err(Problem::bad_request("a drill is about a provider"));
     };
     match until {
-        None => return Err(Problem::bad_request("a drill has an end: give `for` or `until`")),
+        None => return Err(Problem::bad_request("a drill has an end: give `for` or `until` (`--for`, `--until`)")),
         Some(until) if until.since(now) > Drill::LONGEST => {
             return Err(Problem::bad_request("a drill lasts at most 24 h"));
         }

@@ -180,11 +180,11 @@ fn whole(view: &DrillView, terminal: Option<usize>) -> String {
     let mut text = head(view);
     if let Some(client) = &view.client {
         text.push('\n');
-        text.push_str(&of_client(client));
+        text.push_str(&of_client(client, away_still(view)));
     }
     if !view.moves.is_empty() {
         text.push_str("\nWHAT MOVED\n");
-        text.push_str(&moves(&view.moves, terminal));
+        text.push_str(&moves(&view.moves, away_still(view), terminal));
         if view.more_moves > 0 {
             let _ = writeln!(text, "and {} more answers, which are not kept one by one", view.more_moves);
         }
@@ -232,7 +232,12 @@ fn head(view: &DrillView) -> String {
     text
 }
 
-fn of_client(client: &DrillClientView) -> String {
+/// What is said of clients that are away: of a drill that runs they are to be.
+fn away_still(view: &DrillView) -> &'static str {
+    if view.drill.ended.is_some() { "not back" } else { "still away" }
+}
+
+fn of_client(client: &DrillClientView, still: &str) -> String {
     let DrillClientView { client, prefix, point, moved, notes } = client;
     let point = point.map_or_else(String::new, |point| format!(", which stands at point {point}"));
     let mut text = format!("client {}: {}{point}\n", clean(client), clean(prefix));
@@ -240,7 +245,7 @@ fn of_client(client: &DrillClientView) -> String {
         text.push_str("  it was not in it\n");
     }
     for of in moved {
-        let back = of.back.map_or_else(|| "not back".to_owned(), |back| format!("back {}", absolute(back)));
+        let back = of.back.map_or_else(|| still.to_owned(), |back| format!("back {}", absolute(back)));
         let (name, from, to) = (clean(&of.name), clean(&of.from), clean(&of.to));
         let _ = writeln!(text, "  {name}: from {from} to {to}, away {}, {back}", absolute(of.away));
     }
@@ -250,7 +255,7 @@ fn of_client(client: &DrillClientView) -> String {
     text
 }
 
-fn moves(moves: &[DrillMoveView], terminal: Option<usize>) -> String {
+fn moves(moves: &[DrillMoveView], still: &str, terminal: Option<usize>) -> String {
     let mut table = Table::new(&[
         ("NAME", Align::Left),
         ("CLIENTS", Align::Left),
@@ -268,7 +273,7 @@ fn moves(moves: &[DrillMoveView], terminal: Option<usize>) -> String {
             Cell::new(of.clients.as_deref().unwrap_or("all")),
             Cell::new(format!("{:.2}%", of.share * 100.0)),
             Cell::new(absolute(of.away)),
-            Cell::new(of.back.map_or_else(|| "not back".to_owned(), absolute)),
+            Cell::new(of.back.map_or_else(|| still.to_owned(), absolute)),
             Cell::new(format!("{drawn}{}", cohort.join(", "))),
         ]);
     }

@@ -66,7 +66,7 @@ struct OrderArgs {
     // Optional for clap alone: `drill list` goes without.
     #[arg(long, required = true)]
     reason: Option<String>,
-    /// How long: `30m`, `1h30m`, `2d` [default: until it is released]
+    /// How long: `30m`, `1h30m`, `2d` [default: until it is released; a drill needs it, or --until]
     #[arg(long = "for", value_name = "SPAN", conflicts_with = "until")]
     span: Option<String>,
     /// Until when: `2025-12-05T12:00:00Z`

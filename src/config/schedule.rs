@@ -139,7 +139,7 @@ impl Last {
         let last = if day.eq_ignore_ascii_case("L") && weekday == "*" {
             fields[2] = "28-31";
             Some(Self::Day)
-        } else if let (Some(weekday), "*") = (weekday.strip_suffix(['L', 'l']), day) {
+        } else if let (Some(weekday), "*") = (last_of(weekday), day) {
             fields[4] = weekday;
             Some(Self::Weekday)
         } else {
@@ -205,6 +205,11 @@ fn clash_within(schedules: &[(&Schedule, Duration)], from: Time, until: Time) ->
         *next.get_mut(second)? = schedule.next(at);
     }
     None
+}
+
+/// The weekday of which the last of a month is meant, where it is one alone.
+fn last_of(weekday: &str) -> Option<&str> {
+    weekday.strip_suffix(['L', 'l']).filter(|day| !day.is_empty() && !day.contains([',', '-', '*', '/', '#']))
 }
 
 /// Of a message over several lines the one that says what is wrong.
@@ -283,6 +288,8 @@ mod tests {
             ("0 10 15,L * *", "`L` stands alone"),
             ("0 10 15 * 2L", "`L` stands alone"),
             ("0 10 L * 2", "`L` stands alone"),
+            ("0 10 * * FRI,MONL", "`L` stands alone"),
+            ("0 10 * * MON-FRIL", "`L` stands alone"),
             ("0 10 * * * Europe/Nowhere", "Europe/Nowhere"),
             ("0 0 30 2 *", "never comes"),
             ("1969-12-31T23:00:00Z", "five fields"),

@@ -10,7 +10,7 @@ use crate::steer::overrides::Drill;
 use crate::{dns, health, store, zone};
 
 /// Descriptors for all but TCP connections and the requests of probes: look-ups, the API, the store, zone files.
-const OTHER_FILES: u64 = 512;
+const OTHER_FILES: u64 = 544;
 
 impl Config {
     /// What this Pointsman calls the place that it probes from: as configured, else the machine's host name.

@@ -45,6 +45,8 @@ const MAX_TARGETS: usize = 1_000;
 const ASKED_AT_ONCE: usize = 32;
 /// For one of them.
 const LIMIT: Duration = Duration::from_secs(10);
+/// Failures after which the others of a target are given up, where none was answered.
+const GIVEN_UP_AFTER: usize = 4;
 /// What was found holds as long as its TTL says, and so long at least and at most.
 const MIN_HOLD: Duration = Duration::from_secs(30);
 const MAX_HOLD: Duration = Duration::from_secs(300);
@@ -60,6 +62,8 @@ const MAX_ADDRESSES: usize = 96;
 const REMEMBERED: Duration = Duration::from_secs(600);
 /// Addresses that a round probes beside its own.
 const PROBED_AT_ONCE: usize = 4;
+/// Requests to them at once: places of their own, so that no re-probe waits for an edge far away.
+const REQUESTS_AT_ONCE: usize = 32;
 /// Rounds whose areas' addresses are probed at once; those of others wait for a later round.
 const ROUNDS_AT_ONCE: usize = 64;
 /// Paces of a check between two probes of an address that works, of all checks together; of one that is not known to, one.
@@ -73,6 +77,7 @@ pub struct ByArea {
     targets: Mutex<HashMap<Arc<str>, Known>>,
     asking: Semaphore,
     probing: Arc<Semaphore>,
+    requests: Semaphore,
 }
 
 impl Default for ByArea {
@@ -81,6 +86,7 @@ impl Default for ByArea {
             targets: Mutex::default(),
             asking: Semaphore::new(ASKED_AT_ONCE),
             probing: Arc::new(Semaphore::new(ROUNDS_AT_ONCE)),
+            requests: Semaphore::new(REQUESTS_AT_ONCE),
         }
     }
 }
@@ -125,9 +131,17 @@ impl Rounds {
             });
         }
         let mut found = Vec::new();
+        let mut failed = 0;
         while let Some(ended) = asking.join_next().await {
             // One that broke off has found nothing.
-            found.extend(ended.ok().flatten());
+            match ended.ok().flatten() {
+                Some(answer) => found.push(answer),
+                None => failed += 1,
+            }
+            // Servers that say nothing are not to hold up what others wait for.
+            if found.is_empty() && failed >= GIVEN_UP_AFTER {
+                asking.abort_all();
+            }
         }
         debug!(target_name = &**target, found = found.len(), of = networks.len(), "resolved by area");
         let holds = found.iter().map(|(_, found)| found.ttl).min();
@@ -189,7 +203,7 @@ impl Rounds {
         if !self.routes.reach(address) {
             return None;
         }
-        let turn = self.places.request().await?;
+        let turn = self.by_area.requests.acquire().await.ok()?;
         let seen = self.ask(rule, address, rule.timeout).await;
         drop(turn);
         let Seen::Outcome(outcome) = seen else { return None };
@@ -252,18 +266,38 @@ impl Known {
         let kept = self.answers.iter().filter(|answer| answer.at < now);
         let kept: BTreeSet<IpAddr> = kept.flat_map(|answer| answer.addresses.iter().copied()).collect();
         self.addresses.retain(|address, known| now.since(known.seen) < REMEMBERED || kept.contains(address));
-        let answered: Vec<IpAddr> = self.answers.iter().flat_map(|answer| answer.addresses.iter().copied()).collect();
+        let wanted = self.wanted();
         // First all that are known, so that none of them makes room.
-        for address in &answered {
+        for address in &wanted {
             if let Some(known) = self.addresses.get_mut(address) {
                 known.seen = now;
             }
         }
-        for address in answered {
+        for address in wanted {
             if !self.addresses.contains_key(&address) && self.has_room(now) {
                 self.addresses.insert(address, Address { seen: now, probed: None, works: None });
             }
         }
+    }
+
+    /// Addresses that are to be known: each area's first of each family, before any area's second.
+    fn wanted(&self) -> Vec<IpAddr> {
+        let mut ranked: Vec<(usize, IpAddr)> = Vec::new();
+        for answer in &self.answers {
+            let (mut v4, mut v6) = (0.., 0..);
+            ranked.extend(answer.addresses.iter().filter_map(|address| {
+                let rank = if address.is_ipv4() { v4.next() } else { v6.next() };
+                Some((rank?, *address))
+            }));
+        }
+        ranked.sort_by_key(|(rank, _)| *rank);
+        let mut met = BTreeSet::new();
+        ranked
+            .into_iter()
+            .map(|(_, address)| address)
+            .filter(|address| met.insert(*address))
+            .take(MAX_ADDRESSES)
+            .collect()
     }
 
     /// Whether one more address can be known, which may take the place of one that no answer has.
@@ -442,6 +476,8 @@ mod tests {
             });
             known.take(&networks, all.collect(), at(round * 30));
             assert_eq!(known.addresses.len(), MAX_ADDRESSES);
+            let has_one = |answer: &Answer| known.addresses.contains_key(&answer.addresses[0]);
+            assert!(known.answers.iter().all(has_one), "no area goes without");
             assert!(known.answers.iter().all(|answer| answer.addresses.len() == MAX_OF_FAMILY));
             assert!(
                 known.addresses.values().all(|address| address.seen == at(round * 30)),

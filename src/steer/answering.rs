@@ -211,7 +211,9 @@ impl<'a> Answering<'a> {
             return Some(back.after(FOLLOWS));
         }
         let leavers = fallen.iter().map(|&i| Leaver { fell: judges[i].since, hasty: judges[i].is_hasty() });
-        listens_until(leavers, taking().map(|i| judges[i].heard_since(gate)))
+        let until = listens_until(leavers, taking().map(|i| judges[i].heard_since(gate)))?;
+        // Of each only its last pass is known: one that passes again does not begin the second anew.
+        Some(self.answered.until.map_or(until, |known| known.min(until)))
     }
 
     /// Those who fell did so by the origin's fault, or it may turn out so in a moment: nothing moves.

@@ -50,6 +50,18 @@ fn verdicts(effects: &Effects) -> Vec<(Standing, Standing)> {
 }
 
 #[test]
+fn who_passes_again_and_again_lets_nobody_wait_for_those_that_are_silent() {
+    let mut steering = fallen();
+    // The third is asked and says nothing: one second from the first pass of the second on.
+    for millis in (2_100..=3_100).step_by(200) {
+        let now = START.after(Duration::from_millis(millis));
+        steering.observe(&seen(1, V4, Cause::Sibling, None, now), now);
+        let stays = steering.decision(NAME, PLAIN).unwrap().reasons[0].share > 0.0;
+        assert_eq!(stays, millis < 3_100, "{millis}");
+    }
+}
+
+#[test]
 fn what_is_due_is_done_whatever_comes_between() {
     // The window of the first ends at 302 s; others are heard of, and orders placed, before time is told.
     let between: [fn(&mut Steering, Time); 3] = [

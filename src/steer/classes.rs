@@ -23,6 +23,7 @@ use foldhash::fast::FixedState;
 
 use super::areas::AreaRules;
 use super::judge::Judge;
+use super::listening::{Heard, LISTENS};
 use super::name::{Answered, NameState, Redecided};
 use super::orders::Orders;
 use super::policy::{Candidate, SteeredName};
@@ -64,11 +65,12 @@ impl Classes {
     pub(super) fn decide(
         &mut self,
         state: &mut NameState,
+        now: Time,
         by_itself: impl FnOnce(&mut NameState) -> Redecided,
     ) -> Arc<Redecided> {
         self.sketch.clear();
         self.gates.clear();
-        if sketch(state, &mut self.sketch, &mut self.gates).is_none() {
+        if sketch(state, now, &mut self.sketch, &mut self.gates).is_none() {
             return Arc::new(by_itself(state));
         }
         let hash = FixedState::default().hash_one(&self.sketch);
@@ -144,12 +146,13 @@ impl Class {
 
 /// What a decision depends on, as far as it is numbers, and the moments that it may wait for. None where it depends on more
 /// than is compared.
-fn sketch(state: &NameState, sketch: &mut Vec<u64>, gates: &mut Vec<Option<Time>>) -> Option<()> {
+fn sketch(state: &NameState, now: Time, sketch: &mut Vec<u64>, gates: &mut Vec<Option<Time>>) -> Option<()> {
     let NameState { judges, orders, readied, answers, .. } = state;
     let plain = orders.pin.is_none() && orders.frozen.is_none() && judges.len() <= MOST_CANDIDATES;
     let plain = plain && !readied.is_at_risk();
     let of_its_own = |answered: &Answered| answered.origin_fault.is_some() || !answered.carried.is_empty();
-    if !plain || answers.iter().any(of_its_own) {
+    let listens = |answered: &Answered| answered.until.is_some();
+    if !plain || answers.iter().any(|answered| of_its_own(answered) || listens(answered)) {
         return None;
     }
     let first_round = state.first_round_until.is_some();
@@ -178,11 +181,21 @@ fn sketch(state: &NameState, sketch: &mut Vec<u64>, gates: &mut Vec<Option<Time>
     let troubles = judges.iter().filter(|judge| judge.outage.is_some()).map(Judge::trouble_began);
     gates.extend(answers.iter().map(|answered| answered.gate).chain(troubles));
     for gate in &*gates {
+        if held > 0 && gate.is_some_and(|gate| may_listen(judges, gate, now)) {
+            return None;
+        }
         let passed = |judge: &Judge| gate.is_none_or(|gate| judge.has_passed_since(gate));
         let passed = judges.iter().rev().fold(0, |passed_before, judge| passed_before << 1 | u64::from(passed(judge)));
         sketch.extend([u64::from(gate.is_some()), passed]);
     }
     Some(())
+}
+
+/// Whether one has passed a moment ago and another was not heard of: then the moment counts (`listening`).
+fn may_listen(judges: &[Judge], gate: Time, now: Time) -> bool {
+    let others = || judges.iter().filter(|judge| judge.outage.is_none()).map(|judge| judge.heard_since(gate));
+    others().any(|heard| matches!(heard, Heard::Passed(at) if now < at.after(LISTENS)))
+        && others().any(|heard| heard == Heard::Nothing)
 }
 
 /// Numbers for rules that decide alike: equal policies, and candidates that differ in what they are asked and where alone.

@@ -26,7 +26,7 @@ use std::time::Duration;
 use super::time::Time;
 
 /// Who could answer and is being asked has so long.
-const LISTENS: Duration = Duration::from_secs(1);
+pub(super) const LISTENS: Duration = Duration::from_secs(1);
 
 /// One that leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

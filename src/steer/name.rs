@@ -278,7 +278,7 @@ impl NameState {
     /// Decides anew, for each area rule, from all that is known.
     pub(super) fn decide(&mut self, now: Time, sharing: &mut Sharing) -> Arc<Redecided> {
         let Some(mut classes) = sharing.classes.take() else { return Arc::new(self.decide_itself(now, sharing)) };
-        let redecided = classes.decide(self, |state| state.decide_itself(now, sharing));
+        let redecided = classes.decide(self, now, |state| state.decide_itself(now, sharing));
         sharing.classes = Some(classes);
         redecided
     }

@@ -85,7 +85,7 @@ impl Drill {
     /// The longest drill.
     pub const LONGEST: Duration = Duration::from_secs(86_400);
     /// What is said of a share that is none.
-    pub const SHARE_EXPECTED: &str = "from 0.1 % to 50 %: `1%`";
+    pub const SHARE_EXPECTED: &str = "from 0.1 % to 50 %, written as `1%`";
 
     /// A share as people write it (`1%`, `0.5%`), in thousandths; none where it is none, or not within [`Self::SHARE`].
     pub fn parse_share(text: &str) -> Option<u16> {

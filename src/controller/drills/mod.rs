@@ -49,6 +49,8 @@ const KEPT_NOT_BEGUN: usize = 100;
 const SCHEDULE: &str = "schedule";
 /// An end that comes so long after its time was not seen as it came.
 const LATE_END: Duration = Duration::from_secs(10);
+/// One that begins late lasts so long at least.
+const SHORTEST: Duration = Duration::from_secs(1);
 
 /// What is known of drills.
 pub(super) struct Drills {
@@ -173,11 +175,13 @@ impl Task {
                 self.drill_failed(&come, DrillState::Missed, &why);
                 continue;
             }
+            // Reckoned from the plan, so that it makes room for one that is planned for its end.
+            let planned = come.at.after(come.planned.span);
             let new = NewOverride {
                 order: Order::Drill(come.planned.drill.clone()),
                 author: SCHEDULE.to_owned(),
                 reason: come.planned.reason.clone(),
-                until: Some(self.clock.now().after(come.planned.span)),
+                until: Some(planned.max(self.clock.now().after(SHORTEST))),
                 over: None,
             };
             match self.put_in_force_for(new, Some(&come)) {
