@@ -8,6 +8,27 @@
 //! | down with 80 % and more fallen | count as down at once, be it that they pass; siblings are asked as above |
 //! | up or impaired again | are what their own track says, once they have passed since it fell; after more than a minute with the next pass, and their share grows back |
 //!
+//! Which of them count as down, at a moment after a provider fell. This table is the test's table too; all is in seconds since
+//! the fall, those before it with a minus:
+//!
+//! | fallen | its own probes | at | counts as down |
+//! | --- | --- | --- | --- |
+//! | half | none | 5 | not yet |
+//! | half | none | 29 | not yet |
+//! | half | none | 30 | yes |
+//! | half | none, and verdicts are frozen | 30 | not yet |
+//! | half | passed -5 | 5 | no |
+//! | half | passed -6 | 5 | not yet |
+//! | half | passed -6 | 30 | yes |
+//! | half | passed 4 | 5 | no |
+//! | half | failed 2 | 5 | yes |
+//! | half | failed 2, and verdicts are frozen | 5 | yes |
+//! | half | passed 2, failed 4 | 5 | yes |
+//! | half | failed 2, passed 4 | 5 | no |
+//! | half | failed 1, failed 2, failed 3 | 5 | no: it is down itself |
+//! | 80 % | passed 4 | 5 | yes |
+//! | 80 % | failed 1, failed 2, failed 3 | 5 | no: it is down itself |
+//!
 //! A step touches the names of the provider that it is about, and no others.
 
 use std::sync::Arc;
@@ -313,6 +334,42 @@ mod tests {
 
     fn name(number: usize) -> String {
         format!("w{number}.shop.example.")
+    }
+
+    #[test]
+    fn the_table_of_who_counts_as_down_holds() {
+        let rows: Vec<Vec<&str>> = include_str!("together.rs")
+            .lines()
+            .filter_map(|line| line.strip_prefix("//! | "))
+            .map(|row| row.trim_end_matches(" |").split(" | ").collect())
+            .filter(|cells: &Vec<&str>| cells.len() == 4 && !matches!(cells[0], "fallen" | "---"))
+            .collect();
+        assert_eq!(rows.len(), 15);
+        let fell = 100_u64;
+        let second = |text: &str| fell.checked_add_signed(text.parse().expect("seconds")).expect("a time");
+        for row in rows {
+            let mut names = Names::passing();
+            let mut frozen = false;
+            for part in row[1].split(", ") {
+                match part.split_once(' ') {
+                    None if part == "none" => {}
+                    Some(("passed", at)) => names.see(0, 0, None, second(at)),
+                    Some(("failed", at)) => names.see(0, 0, Some(500), second(at)),
+                    _ if part == "and verdicts are frozen" => frozen = true,
+                    _ => panic!("{part}"),
+                }
+            }
+            let at_fall = at(fell * 1_000);
+            let outage = Outage { words: String::new(), began: at_fall, at: at_fall, all: row[0] == "80 %" };
+            let judge = &names.0.names.get_index(0).expect("a name").1.judges[0];
+            let expected = match row[3] {
+                "not yet" => None,
+                "yes" => Some(true),
+                "no" | "no: it is down itself" => Some(false),
+                other => panic!("{other}"),
+            };
+            assert_eq!(outage.holds(judge, frozen, at(second(row[2]) * 1_000)), expected, "{row:?}");
+        }
     }
 
     /// The same bits of who has passed are not the same circumstances where the moment counts.
