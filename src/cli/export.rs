@@ -6,11 +6,12 @@
 //! | it becomes impaired | one in five fails: between what makes it impaired and what makes it down |
 //! | it leaves that, to recovering or up | they fail no longer |
 //! | the first event of a candidate says that it was down | they failed from the beginning |
-//! | none after that | they fail to the end |
+//! | none after that | they fail for ten minutes more than the file is of: an export amid an outage is one of an outage |
 //!
 //! What a verdict says comes later than what happened: the file says so among its assumptions.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -22,6 +23,8 @@ use crate::steer::observation::Stage;
 
 /// What fails of an impaired candidate.
 const IMPAIRED: f64 = 0.2;
+/// So long goes on what had not ended: longer than any detection takes.
+const GOES_ON: Duration = Duration::from_secs(600);
 /// The status codes that an incident may have.
 const STATUS: std::ops::RangeInclusive<u16> = 100..=599;
 
@@ -75,7 +78,10 @@ pub fn incident(events: &[EventView], from: Option<Timestamp>, until: Timestamp)
         about: format!("{} verdicts, {} decisions, {} orders of operators.", of("verdict"), of("decision"), of("override")),
         assumptions: vec![
             "A span begins with the verdict that it was stored with: what failed began up to the time of detection before.".to_owned(),
-            "A span ends with the first pass that was seen.".to_owned(),
+            format!(
+                "A span ends with the first pass that was seen; one that had not ended by {until} goes on for {} min more.",
+                GOES_ON.as_secs() / 60
+            ),
             format!("An impaired candidate fails {:.0} % of requests; the history does not say how many.", IMPAIRED * 100.0),
         ],
         span: spans,
@@ -108,7 +114,8 @@ fn spans(events: &[EventView], begin: Timestamp, end: Timestamp) -> Vec<Span> {
             open.insert(subject, span(event, &event.to, event.at));
         }
     }
-    spans.extend(open.into_values().map(|span| Span { until: end, ..span }));
+    let goes_on_until = end.checked_add(GOES_ON).unwrap_or(end);
+    spans.extend(open.into_values().filter(|span| span.from < end).map(|span| Span { until: goes_on_until, ..span }));
     spans.retain(|span| span.from < span.until);
     spans.sort_by(|a, b| (a.from, &a.candidate).cmp(&(b.from, &b.candidate)));
     spans
@@ -184,7 +191,7 @@ mod tests {
             ("b./gcore", 50, 400, None, None),
             ("a./bunny", 100, 200, Some(IMPAIRED), None),
             ("a./bunny", 200, 300, None, Some(500)),
-            ("c./fastly", 500, 600, None, Some(500)),
+            ("c./fastly", 500, 1_200, None, Some(500)),
         ];
         assert_eq!(told, expected);
     }
@@ -204,7 +211,7 @@ mod tests {
                 let [span] = &incident.spans[..] else { panic!("{:?}", incident.spans) };
                 let candidate = Subject::Candidate { name: "www.a.".to_owned(), candidate: "bunny".to_owned() };
                 assert_eq!((&span.subject, span.stage, &*span.reason), (&candidate, stage, "\"so\"\n#"));
-                assert_eq!((span.from, span.until, span.fails), (Time(100_000), Time(200_000), (1.0, 1.0)));
+                assert_eq!((span.from, span.until, span.fails), (Time(100_000), Time(800_000), (1.0, 1.0)));
             }
         }
         let impaired = incident(&[event(1, 1_800, "a./bunny", "up", "impaired")], None, at(2_000)).expect("a file");
